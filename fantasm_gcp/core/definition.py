@@ -1,0 +1,102 @@
+"""What an fsm.yaml says, as frozen values that are valid by construction.
+
+The parser (``core.parse``) is the only maker of these in production; the rules that need more than one
+value (a transition to a state that exists, exactly one initial state) are checked there, with their places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from fantasm_gcp.errors import Problem, UnknownMachineError
+
+NAME_PATTERN = r"[A-Za-z0-9-]{1,50}"
+"""Names of machines, states and events: Fantasm's own rule; they stand in URLs and task names."""
+
+PSEUDO_INIT = "pseudo-init"
+"""State and event of the step that starts an instance: it comes from no state."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How a failing step is retried. ``None`` means: as the queue's default has it, without a limit.
+
+    ``task_retry_limit`` counts retries, so a limit of 0 allows one attempt. Where both limits are set, a
+    step gives up when *both* are exceeded, as Cloud Tasks does. Times are in seconds.
+    """
+
+    task_retry_limit: int | None = None
+    task_age_limit: float | None = None
+    min_backoff_seconds: float | None = None
+    max_backoff_seconds: float | None = None
+    max_doublings: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """From the state that holds it, on ``event``, to the state named ``to``."""
+
+    event: str
+    to: str
+    queue: str | None = None
+    retry: RetryPolicy = RetryPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One state. ``action`` is a full dotted name (the namespace already applied), or None.
+
+    ``fan_in`` is the period of collection in seconds, or None for a state that collects nothing.
+    """
+
+    name: str
+    action: str | None = None
+    initial: bool = False
+    final: bool = False
+    continuation: bool = False
+    fan_in: float | None = None
+    transactional: bool = False
+    transitions: tuple[Transition, ...] = ()
+
+    def transition(self, event: str) -> Transition | None:
+        """The transition for an event, or None."""
+        return next((each for each in self.transitions if each.event == event), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One machine: its states in the order of the file; exactly one of them is initial."""
+
+    name: str
+    states: tuple[State, ...]
+    queue: str = "default"
+    retry: RetryPolicy = RetryPolicy()
+    guarantee: str = "exactly_once"
+
+    @property
+    def initial(self) -> State:
+        return next(state for state in self.states if state.initial)
+
+    def state(self, name: str) -> State | None:
+        """The state of that name, or None."""
+        return next((state for state in self.states if state.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """All machines of an application, by name in the order of the file, and the warnings found in it."""
+
+    machines: Mapping[str, Machine] = field(default_factory=lambda: MappingProxyType({}))
+    warnings: tuple[Problem, ...] = ()
+
+    def machine(self, name: str) -> Machine:
+        """The machine of that name; raises :class:`UnknownMachineError`."""
+        try:
+            return self.machines[name]
+        except KeyError:
+            raise UnknownMachineError(name, tuple(self.machines)) from None
+
+    def __iter__(self) -> Iterator[Machine]:
+        return iter(self.machines.values())

@@ -1,0 +1,109 @@
+"""Every error of the library.
+
+A subclass exists only where a caller acts differently::
+
+    FantasmError
+    ├── DefinitionError            fsm.yaml has problems; carries all of them
+    ├── SettingsError              a setting is missing or has a wrong value
+    ├── StartError                 a start request is refused: the caller's fault
+    │   ├── UnknownMachineError    there is no machine of that name
+    │   └── ContextTooLargeError   a context is over 10 MiB
+    ├── StepError                  retrying cannot help: the step fails at once
+    │   ├── NoEventError           a state that is not final returned no event
+    │   └── UnknownEventError      the state has no transition for the event
+    └── StoreError                 Datastore or Cloud Tasks said no
+        ├── ConflictError          a compare-and-set met another version: load again and decide again
+        ├── AlreadyExistsError     an insert or a create found its name taken
+        └── UnavailableError       nothing is known about the outcome: try again
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+class FantasmError(Exception):
+    """Root of all errors that the library raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding in a definition file, with its place.
+
+    ``line`` and ``column`` count from 1; ``source`` is the text of that line, without its newline.
+    """
+
+    severity: Literal["error", "warning"]
+    file: str
+    line: int
+    column: int
+    source: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        hint = f"; {self.hint}" if self.hint else ""
+        gutter = str(self.line)
+        return (
+            f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message}{hint}\n"
+            f"    {gutter} | {self.source}\n"
+            f"    {' ' * len(gutter)} | {' ' * (self.column - 1)}^"
+        )
+
+
+class DefinitionError(FantasmError):
+    """A definition file cannot be used; ``problems`` holds every finding, warnings included."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(map(str, problems)))
+
+
+class SettingsError(FantasmError):
+    """A setting is missing or has a value that cannot be used; the message says what to set."""
+
+
+class StartError(FantasmError):
+    """A start request is refused: its arguments are malformed or reserved."""
+
+
+class UnknownMachineError(StartError):
+    """There is no machine of that name; ``machines`` are the names there are."""
+
+    def __init__(self, name: str, machines: tuple[str, ...]) -> None:
+        self.name = name
+        self.machines = machines
+        super().__init__(f"unknown machine {name!r}; the machines are: {', '.join(machines) or 'none'}")
+
+
+class ContextTooLargeError(StartError):
+    """A context is larger than 10 MiB when encoded."""
+
+
+class StepError(FantasmError):
+    """A step cannot go on and retrying would not help: it fails at once and waits to be redriven."""
+
+
+class NoEventError(StepError):
+    """A state that is not final returned no event."""
+
+
+class UnknownEventError(StepError):
+    """A state returned an event for which it has no transition."""
+
+
+class StoreError(FantasmError):
+    """Datastore or Cloud Tasks refused a request."""
+
+
+class ConflictError(StoreError):
+    """Something read is not what it was: nothing was written."""
+
+
+class AlreadyExistsError(StoreError):
+    """A name is taken: nothing was written."""
+
+
+class UnavailableError(StoreError):
+    """The service did not say whether the request was carried out; the same request may be tried again."""
