@@ -8,12 +8,14 @@ A subclass exists only where a caller acts differently::
     ├── StartError                 a start request is refused: the caller's fault
     │   ├── UnknownMachineError    there is no machine of that name
     │   └── ContextTooLargeError   a context is over 10 MiB
+    ├── MissingDefinitionError     this deployment does not know a step's machine or state: another may
     ├── StepError                  retrying cannot help: the step fails at once
     │   ├── NoEventError           a state that is not final returned no event
     │   └── UnknownEventError      the state has no transition for the event
     └── StoreError                 Datastore or Cloud Tasks said no
         ├── ConflictError          a compare-and-set met another version: load again and decide again
         ├── AlreadyExistsError     an insert or a create found its name taken
+        ├── RefusedError           the request itself is wrong: an entity too large, say
         └── UnavailableError       nothing is known about the outcome: try again
 """
 
@@ -81,6 +83,10 @@ class ContextTooLargeError(StartError):
     """A context is larger than 10 MiB when encoded."""
 
 
+class MissingDefinitionError(FantasmError):
+    """This deployment does not know the machine or state of a step that is in flight."""
+
+
 class StepError(FantasmError):
     """A step cannot go on and retrying would not help: it fails at once and waits to be redriven."""
 
@@ -103,6 +109,10 @@ class ConflictError(StoreError):
 
 class AlreadyExistsError(StoreError):
     """A name is taken: nothing was written."""
+
+
+class RefusedError(StoreError):
+    """A request was refused for what it says; the same request would be refused again."""
 
 
 class UnavailableError(StoreError):

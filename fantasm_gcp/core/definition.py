@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from fantasm_gcp.core.node import Place
 from fantasm_gcp.errors import Problem, UnknownMachineError
 
 NAME_PATTERN = r"[A-Za-z0-9-]{1,50}"
@@ -86,10 +87,19 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """All machines of an application, by name in the order of the file, and the warnings found in it."""
+    """All machines of an application, by name in the order of the file, and the warnings found in it.
+
+    ``places`` tells where things were written, for messages about them: ``(machine,)`` and
+    ``(machine, "states", state)`` are the places of their names, ``(machine, "states", state,
+    "transitions", event)`` that of an event; one more word, the name of an attribute, is the place of that
+    attribute's value where it was given. Two files that say the same in other places are equal.
+    """
 
     machines: Mapping[str, Machine] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[Problem, ...] = ()
+    places: Mapping[tuple[str, ...], Place] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False
+    )
 
     def machine(self, name: str) -> Machine:
         """The machine of that name; raises :class:`UnknownMachineError`."""

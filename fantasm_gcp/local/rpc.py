@@ -48,7 +48,11 @@ def serve(service: Service, host: str, port: int, workers: int = 16) -> tuple[gr
     """
     server = grpc.server(
         ThreadPoolExecutor(max_workers=workers, thread_name_prefix=service.name.rpartition(".")[2]),
-        options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0)],
+        options=[
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+        ],
     )
     handlers = {name: _handler(method) for name, method in service.methods.items()}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.name, handlers),))

@@ -1,0 +1,72 @@
+"""The HTTP face of a step: the URL, headers and body of its Cloud Tasks task.
+
+The step's row is the truth; what a task shows of the context is for people who read logs and the Cloud
+Console, up to a limit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fantasm_gcp.core.codec import decode
+from fantasm_gcp.core.definition import RetryPolicy
+from fantasm_gcp.core.names import task_name
+from fantasm_gcp.core.records import Task
+
+STEP_HEADER = "X-Fantasm-Step"
+EPOCH_HEADER = "X-Fantasm-Epoch"
+INSTANCE_HEADER = "X-Fantasm-Instance"
+
+URL_LIMIT = 2000
+"""Longest URL made for a GET task; Cloud Tasks takes 2,083 characters with the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """One task to be created: its short name, queue, and the request it makes. ``due``: epoch seconds."""
+
+    name: str
+    queue: str
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    due: float | None
+    retry: RetryPolicy
+
+
+def callback_of(task: Task, retry: RetryPolicy, root: str, inline_limit: int, now: float) -> Callback:
+    """The task of a step. ``root`` is the URL prefix that the steps are served under."""
+    step = task.step
+    path = f"{root}/fsm/{step.machine}/{step.state}/{step.event}/{step.target}/"
+    headers = {INSTANCE_HEADER: step.instance, STEP_HEADER: step.name, EPOCH_HEADER: str(task.epoch)}
+    body = b""
+    if task.method == "POST":
+        headers["Content-Type"] = "application/json"
+        body = task.context if len(task.context) <= inline_limit else b"{}"
+    elif len(task.context) <= URL_LIMIT:
+        url = f"{path}?{query_of(decode(task.context))}"
+        path = url if len(url) <= URL_LIMIT and not url.endswith("?") else path
+    return Callback(
+        name=task_name(step.name, task.epoch),
+        queue=task.queue,
+        method=task.method,
+        url=path,
+        headers=headers,
+        body=body,
+        due=task.due if task.due > now else None,
+        retry=retry,
+    )
+
+
+def query_of(context: Mapping[str, Any]) -> str:
+    """A context as a query string to read: text as it is, everything else as JSON."""
+    shown = {
+        name: value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+        for name, value in context.items()
+    }
+    return urlencode(shown, quote_via=quote, errors="replace")

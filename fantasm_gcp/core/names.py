@@ -1,0 +1,70 @@
+"""Names of instances, branches, steps, groups and entries: deterministic, readable, within Google's limits.
+
+A step's name is its task's name, so creating the task of a step twice creates one. Names begin with a short
+hash of all that follows, because sequential names slow Cloud Tasks and Datastore down.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import NewType
+
+InstanceId = NewType("InstanceId", str)
+StepName = NewType("StepName", str)
+
+MAIN = "main"
+"""The branch that an instance starts on."""
+
+BRANCH_LIMIT = 60
+"""Longest branch that stands in a name as it is; a longer one is hashed (see :func:`nest`)."""
+
+TASK_NAME_LIMIT = 500
+"""Cloud Tasks' limit for the last part of a task's name, of characters ``[A-Za-z0-9_-]``."""
+
+
+def digest(*parts: str, length: int) -> str:
+    """Hexadecimal hash of a sequence of texts; sequences that merely join to the same text differ."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:length]
+
+
+def instance_id(machine: str, started: float, nonce: str) -> InstanceId:
+    """``<machine>-<UTC time>-<nonce>``, as Fantasm has it; ``started`` is in seconds of the epoch."""
+    return InstanceId(f"{machine}-{datetime.fromtimestamp(started, UTC):%Y%m%d%H%M%S}-{nonce}")
+
+
+def keyed_instance_id(machine: str, key: str) -> InstanceId:
+    """The one instance of a machine that a caller's idempotency key stands for."""
+    return InstanceId(f"{machine}-key-{digest(machine, key, length=24)}")
+
+
+def hashed(name: str) -> str:
+    """A name with a short hash of it in front, for keys that would be sequential otherwise."""
+    return f"{digest(name, length=8)}-{name}"
+
+
+def step_name(instance: InstanceId, branch: str, state: str, event: str, target: str, n: int) -> StepName:
+    """``<hash>-<instance>--<branch>--<state>--<event>--<target>--<n>``."""
+    parts = (instance, branch, state, event, target, str(n))
+    return StepName(f"{digest(*parts, length=8)}-{'--'.join(parts)}")
+
+
+def task_name(step: StepName, epoch: int) -> str:
+    """The Cloud Tasks name of a step: a later epoch needs a new one, because used names are tombstoned."""
+    return f"{step}--e{epoch}" if epoch else step
+
+
+def nest(branch: str, label: str) -> str:
+    """The name of a branch that begins on another; its label alone where the whole would be too long."""
+    nested = f"{branch}_{label}"
+    return nested if len(nested) <= BRANCH_LIMIT else f"{digest(branch, label, length=24)}_{label[:20]}"
+
+
+def group_name(instance: InstanceId, state: str, event: str, target: str, value: str = "") -> str:
+    """The fan-in group of what arrives at ``target`` by one transition of one instance."""
+    return f"{digest(instance, state, event, target, value, length=16)}-{instance}--{target}"
+
+
+def entry_name(window: StepName, source: StepName, index: int) -> str:
+    """The key of one context in a window."""
+    return f"{digest(window, source, str(index), length=24)}-{index}"

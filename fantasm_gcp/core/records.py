@@ -1,0 +1,263 @@
+"""The rows that the engine keeps, as frozen values, and the atomic writes made of them.
+
+Each row names its kind and key; how it lies in Datastore is the gateway's matter. Times are seconds of the
+epoch. A context is bytes as ``core.codec`` makes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import ClassVar, Generic, NamedTuple, TypeVar
+
+from fantasm_gcp.core.context import Put, Remove
+from fantasm_gcp.core.names import InstanceId, StepName, hashed, step_name
+
+
+class RowKey(NamedTuple):
+    """A row's kind and name."""
+
+    kind: str
+    name: str
+
+
+class InstanceStatus(StrEnum):
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class TaskStatus(StrEnum):
+    QUEUED = "queued"
+    FAILED = "failed"
+
+
+class Outcome(StrEnum):
+    """What became of a step that is over."""
+
+    COMPLETED = "completed"
+    """The action ran; a next step, an arrival at a fan-in or the end of the branch follows."""
+    HALTED = "halted"
+    """The branch ended in a state that is not final, on purpose: an empty page of a continuation."""
+    EMPTY = "empty"
+    """A window with nothing in it: the action did not run."""
+    SPLIT = "split"
+    """A window with more than one batch: its parts run the action."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One run of a machine. Written at its start, at its ends and by operators, never per step."""
+
+    kind: ClassVar[str] = "FantasmInstance"
+    id: InstanceId
+    machine: str
+    status: InstanceStatus
+    started: float
+    first_step: StepName
+    definition: str
+    closings: int = 0
+    ended: float | None = None
+
+    @property
+    def key(self) -> RowKey:
+        return instance_key(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a step stands: the transition it fires, on which branch, how far along it."""
+
+    instance: InstanceId
+    machine: str
+    branch: str
+    state: str
+    event: str
+    target: str
+    n: int
+
+    @property
+    def name(self) -> StepName:
+        return step_name(self.instance, self.branch, self.state, self.event, self.target, self.n)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A step's place in a chain of continuations: the branch it began on, its number, its token."""
+
+    origin: str
+    generation: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What a fan-in step collects: a window of a group; of its entries those with ``after < name <= until``."""
+
+    group: str
+    window: StepName
+    after: str = ""
+    until: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last error of a step."""
+
+    error: str
+    traceback: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A step in flight: what its delivery needs. Gone when the step is over.
+
+    ``ahead`` are the steps that were enqueued before this one was over; ``announced`` is the token of the
+    continuation among them. ``attempts`` counts what earlier epochs used up.
+    """
+
+    kind: ClassVar[str] = "FantasmTask"
+    step: Step
+    context: bytes
+    queue: str
+    method: str
+    first_due: float
+    due: float
+    status: TaskStatus = TaskStatus.QUEUED
+    epoch: int = 0
+    attempts: int = 0
+    failure: Failure | None = None
+    ahead: tuple[StepName, ...] = ()
+    announced: str | None = None
+    hop: Hop | None = None
+    collection: Collection | None = None
+
+    @property
+    def key(self) -> RowKey:
+        return task_key(self.step.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """History: a step that is over. ``context`` is what it was given, ``entries`` how many it collected."""
+
+    kind: ClassVar[str] = "FantasmStep"
+    step: Step
+    outcome: Outcome
+    event: str | None
+    next: tuple[StepName, ...]
+    ahead: tuple[StepName, ...]
+    ends_branch: bool
+    due: float
+    began: float
+    ended: float
+    attempts: int
+    context: bytes
+    entries: int | None = None
+    note: str = ""
+
+    @property
+    def key(self) -> RowKey:
+        return record_key(self.step.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The open window of a fan-in group; closed by deleting it."""
+
+    kind: ClassVar[str] = "FantasmFanIn"
+    group: str
+    window: StepName
+
+    @property
+    def key(self) -> RowKey:
+        return window_key(self.group)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One context in a window, until its batch commits."""
+
+    kind: ClassVar[str] = "FantasmEntry"
+    name: str
+    window: StepName
+    source: StepName
+    context: bytes
+
+    @property
+    def key(self) -> RowKey:
+        return RowKey(self.kind, self.name)
+
+
+Row = Instance | Task | Record | Window | Entry
+R = TypeVar("R", bound=Row)
+
+
+def instance_key(instance: InstanceId) -> RowKey:
+    return RowKey(Instance.kind, hashed(instance))
+
+
+def task_key(step: StepName) -> RowKey:
+    return RowKey(Task.kind, step)
+
+
+def record_key(step: StepName) -> RowKey:
+    return RowKey(Record.kind, step)
+
+
+def window_key(group: str) -> RowKey:
+    return RowKey(Window.kind, group)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[R]):
+    """A row as it was read, with the version that a compare-and-set names."""
+
+    row: R
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Fails with ``AlreadyExistsError`` when the key is taken."""
+
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Fails with ``ConflictError`` when the row is not at this version."""
+
+    row: Row
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Fails with ``ConflictError`` when a version is given and the row is not at it."""
+
+    key: RowKey
+    version: int | None = None
+
+
+Mutation = Insert | Update | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Writes that happen together or not at all: the engine's rows, and what an action staged."""
+
+    mutations: tuple[Mutation, ...]
+    staged: tuple[Put | Remove, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The steps that this commit puts in flight: their tasks are created next."""
+        rows = (each.row for each in self.mutations if isinstance(each, Insert))
+        return tuple(row for row in rows if isinstance(row, Task))
+
+
+def queued_again(task: Task, due: float) -> Task:
+    """A failed step made ready to run again, under a new epoch."""
+    return replace(task, status=TaskStatus.QUEUED, epoch=task.epoch + 1, attempts=0, first_due=due, due=due)

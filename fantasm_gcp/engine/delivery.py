@@ -1,0 +1,43 @@
+"""One delivery of a step's task, and the answer to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.core.records import Instance, Stored, Task
+from fantasm_gcp.errors import FantasmError
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a callback says of itself. ``retry_count`` is 0 on the first attempt of its epoch."""
+
+    step: StepName
+    instance: InstanceId
+    epoch: int = 0
+    retry_count: int = 0
+
+
+Verdict = Literal["done", "replayed", "failed", "retry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a delivery; ``retry`` asks Cloud Tasks for another one."""
+
+    verdict: Verdict
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A step as it was loaded: its row and its instance's, each None where it is not there."""
+
+    task: Stored[Task] | None
+    instance: Stored[Instance] | None
+
+
+class Moved(FantasmError):
+    """The step's row changed before its action's outcome was worth keeping: load it again."""

@@ -1,0 +1,54 @@
+"""Creating the tasks of steps, and creating them again for a step that is over.
+
+Whoever answers 2xx has seen every next task created: that is why even a delivery that lost replays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fantasm_gcp.core.callback import callback_of
+from fantasm_gcp.core.names import StepName
+from fantasm_gcp.core.records import Record, Stored, Task, TaskStatus, record_key, task_key
+from fantasm_gcp.core.step import policy_of
+from fantasm_gcp.engine.delivery import Answer, Delivery, Loaded
+from fantasm_gcp.engine.ending import end_branch
+from fantasm_gcp.engine.ports import Services
+
+
+def enqueue(services: Services, tasks: Sequence[Task]) -> None:
+    """Creates the tasks of steps; one that exists already is left alone. Raises ``UnavailableError``."""
+    now = services.clock()
+    machines = services.definitions.machines
+    services.queue.create(
+        [
+            callback_of(
+                task,
+                policy_of(machines.get(task.step.machine), task.step),
+                services.root,
+                services.limits.inline_context,
+                now,
+            )
+            for task in tasks
+        ]
+    )
+
+
+def enqueue_in_flight(services: Services, names: Sequence[StepName]) -> None:
+    """Creates the tasks of those named steps that are still in flight."""
+    if names:
+        found: Sequence[Stored[Task] | None] = services.store.lookup([task_key(name) for name in names])
+        waiting = [each.row for each in found if each and each.row.status is TaskStatus.QUEUED]
+        if waiting:
+            enqueue(services, waiting)
+
+
+def replay(services: Services, delivery: Delivery, loaded: Loaded) -> Answer:
+    """Does again what follows from a step that is over, as its record tells it."""
+    found: Sequence[Stored[Record] | None] = services.store.lookup([record_key(delivery.step)])
+    record = found[0].row if found[0] else None
+    if record is not None:
+        enqueue_in_flight(services, (*record.ahead, *record.next))
+    if record is None or record.ends_branch:
+        end_branch(services, delivery.instance, loaded.instance)
+    return Answer("replayed")

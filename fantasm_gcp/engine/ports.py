@@ -1,0 +1,118 @@
+"""What the engine needs of the outside world."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fantasm_gcp.core.callback import Callback
+from fantasm_gcp.core.definition import Definitions
+from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.core.records import Commit, Entry, RowKey, Stored
+
+
+class Reader(Protocol):
+    """Reads rows by key. Raises ``UnavailableError``; inside a transaction also ``ConflictError``."""
+
+    def lookup(self, keys: Sequence[RowKey]) -> Sequence[Stored[Any] | None]:
+        """The rows of these keys, in their order; None for a row that is not there."""
+
+
+class Transaction(Reader, Protocol):
+    """Reads that are still true when it commits."""
+
+    def commit(self, commit: Commit) -> Sequence[int]:
+        """As :meth:`Store.commit`, if what was read is still true."""
+
+    def rollback(self) -> None:
+        """Lets go of what was read."""
+
+
+class ActingTransaction(Reader, Protocol):
+    """The transaction that a transactional state's action runs in; it commits when its block ends."""
+
+    def stage(self, commit: Commit) -> None:
+        """Adds writes to those that the action made."""
+
+
+class Store(Reader, Protocol):
+    """The engine's rows. Every method may raise ``UnavailableError``."""
+
+    def commit(self, commit: Commit) -> Sequence[int]:
+        """Writes atomically in one request and answers the versions of the mutations, in their order.
+
+        Raises ``ConflictError`` or ``AlreadyExistsError`` when nothing was written, and
+        ``UnavailableError`` when that is not known.
+        """
+
+    def begin(self) -> Transaction:
+        """A transaction of the engine's own."""
+
+    def acting_transaction(self) -> AbstractContextManager[ActingTransaction]:
+        """A transaction of the client that actions use. Contention raises ``ConflictError``."""
+
+    def client(self) -> Any:
+        """The Datastore client that actions use."""
+
+    def in_flight(self, instance: InstanceId, limit: int) -> Sequence[StepName]:
+        """Up to ``limit`` steps of an instance that are not over and not failed."""
+
+    def has_failed(self, instance: InstanceId) -> bool:
+        """Whether an instance has a failed step."""
+
+    def entries(self, window: StepName, after: str, until: str, limit: int) -> Sequence[Entry]:
+        """Entries of a window with ``after < name`` and, where ``until`` is given, ``name <= until``."""
+
+    def entry_names(self, window: StepName, after: str, until: str, limit: int) -> Sequence[str]:
+        """The names of such entries, in order."""
+
+
+class Queue(Protocol):
+    """Creates tasks."""
+
+    def create(self, callbacks: Sequence[Callback]) -> None:
+        """Creates named tasks; one whose name is taken counts as created. Raises ``UnavailableError``."""
+
+
+class Action(Protocol):
+    """What a state runs. A continuation state's action has ``continuation`` as well."""
+
+    def execute(self, context: Any, obj: Any) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the engine, in bytes, seconds or numbers; the defaults are those of the documentation.
+
+    ``definition_age`` is how long a step waits for a deployment that knows its machine and state.
+    """
+
+    inline_context: int = 24 * 1024
+    definition_age: float = 24 * 3600
+    fan_in_entries: int = 500
+    fan_in_bytes: int = 16 * 1024 * 1024
+    window_parts: int = 100
+    contention_tries: int = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that delivering a step needs, given from outside so that tests can give their own."""
+
+    definitions: Definitions
+    actions: Mapping[str, Action]
+    store: Store
+    queue: Queue
+    root: str = "/fantasm"
+    limits: Limits = field(default_factory=Limits)
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    random: Callable[[], float] = random.random
+
+    def back_off(self, attempt: int) -> None:
+        """Waits a random moment before another try at contended rows: 10 ms at first, 1.3 s at most."""
+        self.sleep(self.random() * 0.01 * 2 ** min(attempt, 7))

@@ -1,0 +1,102 @@
+"""Creating tasks in Cloud Tasks."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from google.cloud.tasks_v2 import BatchCreateTasksMetadata, CloudTasksClient, types
+from google.rpc.code_pb2 import ALREADY_EXISTS
+
+from fantasm_gcp.core.callback import Callback
+from fantasm_gcp.core.definition import RetryPolicy
+from fantasm_gcp.errors import AlreadyExistsError, UnavailableError
+from fantasm_gcp.gateways.vendor_errors import Sleep, repeat
+
+TaskPb = types.Task.pb()
+CreateRequest = types.CreateTaskRequest.pb()
+BatchRequest = types.BatchCreateTasksRequest.pb()
+
+BATCH = 100
+"""Most tasks that one request creates."""
+
+TIMEOUT = 20.0
+UNLIMITED = -1
+DEFAULT_MIN_BACKOFF = 0.1
+DEFAULT_MAX_BACKOFF = 3600.0
+DEFAULT_MAX_DOUBLINGS = 16
+
+
+class CloudTasksQueue:
+    """Implements ``engine.ports.Queue`` with App Engine targets."""
+
+    def __init__(
+        self, project: str, location: str, api: Callable[[], CloudTasksClient], sleep: Sleep = time.sleep
+    ) -> None:
+        self._parent = f"projects/{project}/locations/{location}/queues"
+        self._api = api
+        self._sleep = sleep
+
+    def create(self, callbacks: Sequence[Callback]) -> None:
+        queues = defaultdict(list)
+        for each in callbacks:
+            queues[each.queue].append(each)
+        for queue, tasks in queues.items():
+            parent = f"{self._parent}/{queue}"
+            if len(tasks) == 1:
+                self._create_one(parent, tasks[0])
+            else:
+                for i in range(0, len(tasks), BATCH):
+                    self._create_batch(parent, tasks[i : i + BATCH])
+
+    def _create_one(self, parent: str, callback: Callback) -> None:
+        request = CreateRequest(parent=parent, task=task_pb(parent, callback))
+        wrapped = types.CreateTaskRequest.wrap(request)
+        try:
+            repeat(lambda: self._api().create_task(request=wrapped, retry=None, timeout=TIMEOUT), self._sleep)
+        except AlreadyExistsError:
+            return  # created before, by an earlier attempt or another delivery: what was wanted
+
+    def _create_batch(self, parent: str, callbacks: Sequence[Callback]) -> None:
+        requests = [CreateRequest(parent=parent, task=task_pb(parent, each)) for each in callbacks]
+        wrapped = types.BatchCreateTasksRequest.wrap(BatchRequest(parent=parent, requests=requests))
+        operation: Any = repeat(
+            lambda: self._api().batch_create_tasks(request=wrapped, retry=None, timeout=TIMEOUT), self._sleep
+        )
+        metadata = BatchCreateTasksMetadata.pb(operation.metadata)
+        for index, status in metadata.failed_requests.items():
+            if status.code != ALREADY_EXISTS:
+                raise UnavailableError(f"task {callbacks[index].name} was not created: {status.message}")
+
+
+def task_pb(parent: str, callback: Callback) -> Any:
+    """The task message of a callback."""
+    task = TaskPb(name=f"{parent}/tasks/{callback.name}")
+    request = task.app_engine_http_request
+    request.http_method = types.HttpMethod[callback.method]
+    request.relative_uri = callback.url
+    request.headers.update(callback.headers)
+    request.body = callback.body
+    if callback.due is not None:
+        _fill_seconds(task.schedule_time, callback.due)
+    _fill_retry(task.retry_config, callback.retry)
+    return task
+
+
+def _fill_retry(config: Any, retry: RetryPolicy) -> None:
+    """The engine gives up, not the queue: attempts are unlimited there, whatever the queue's limit is."""
+    config.max_attempts = UNLIMITED
+    low = DEFAULT_MIN_BACKOFF if retry.min_backoff_seconds is None else retry.min_backoff_seconds
+    high = DEFAULT_MAX_BACKOFF if retry.max_backoff_seconds is None else retry.max_backoff_seconds
+    _fill_seconds(config.min_backoff, min(low, high))
+    _fill_seconds(config.max_backoff, max(low, high))
+    config.max_doublings = DEFAULT_MAX_DOUBLINGS if retry.max_doublings is None else retry.max_doublings
+
+
+def _fill_seconds(message: Any, seconds: float) -> None:
+    whole = math.floor(seconds)
+    message.seconds = whole
+    message.nanos = min(round((seconds - whole) * 1e6), 999_999) * 1000

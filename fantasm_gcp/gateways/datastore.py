@@ -1,0 +1,207 @@
+"""The engine's rows in Datastore."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from google.api_core import exceptions as vendor
+from google.cloud import datastore
+from google.cloud.datastore import helpers
+from google.cloud.datastore_v1 import types
+
+from fantasm_gcp.core.context import Put, Remove
+from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.core.records import (
+    Commit,
+    Delete,
+    Entry,
+    Insert,
+    Mutation,
+    Record,
+    Row,
+    RowKey,
+    Stored,
+    Task,
+    Update,
+)
+from fantasm_gcp.gateways.payloads import KEEP_SECONDS, KIND, Inline, Reference, Remembered, place, unpack
+from fantasm_gcp.gateways.rows import Properties, read_row, write_row
+from fantasm_gcp.gateways.vendor_errors import ours
+from fantasm_gcp.gateways.wire import Query, Wire
+
+MutationPb = types.Mutation.pb()
+FAIL = types.Mutation.ConflictResolutionStrategy.FAIL
+PAYLOAD_COMMIT_BYTES = 7_000_000
+
+
+class DatastoreStore:
+    """Implements ``engine.ports.Store``. ``users`` gives the client that actions use."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        users: Callable[[], datastore.Client],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.wire = wire
+        self._users = users
+        self._clock = clock
+        self._remembered = Remembered(clock)
+
+    # -- reading ------------------------------------------------------------------------------------------
+
+    def lookup(self, keys: Sequence[RowKey]) -> Sequence[Stored[Any] | None]:
+        return self.lookup_in(keys, b"")
+
+    def lookup_in(self, keys: Sequence[RowKey], transaction: bytes) -> Sequence[Stored[Any] | None]:
+        """As :meth:`lookup`, inside a transaction where one is given."""
+        found = self.wire.lookup(keys, transaction)
+        results = [found.get(key) for key in keys]
+        return [None if each is None else Stored(self.row(each.entity), each.version) for each in results]
+
+    def row(self, entity: Any) -> Any:
+        """The row that an entity holds, its context fetched where it lies elsewhere."""
+        properties = entity.properties
+        if "payload" in properties:
+            return read_row(entity, self._read_payload(Reference.parse(properties["payload"].string_value)))
+        stored = properties["context"].blob_value if "context" in properties else b""
+        return read_row(entity, unpack(stored) if stored else b"")
+
+    def _read_payload(self, reference: Reference) -> bytes:
+        keys = [RowKey(KIND, name) for name in reference.names]
+        found = self.wire.lookup(keys)
+        self._remembered.add(reference)
+        return unpack(b"".join(found[key].entity.properties["content"].blob_value for key in keys))
+
+    def in_flight(self, instance: InstanceId, limit: int) -> Sequence[StepName]:
+        query = Query(Task.kind, {"instance": instance, "in_flight": True}, limit, keys_only=True)
+        return [StepName(result.entity.key.path[-1].name) for result, _ in self.wire.run(query)]
+
+    def has_failed(self, instance: InstanceId) -> bool:
+        query = Query(Task.kind, {"instance": instance, "status": "failed"}, 1, keys_only=True)
+        return any(True for _ in self.wire.run(query))
+
+    def entries(self, window: StepName, after: str, until: str, limit: int) -> Sequence[Entry]:
+        query = Query(Entry.kind, {"window": window}, limit, after=after, until=until)
+        return [self.row(result.entity) for result, _ in self.wire.run(query)]
+
+    def entry_names(self, window: StepName, after: str, until: str, limit: int) -> Sequence[str]:
+        query = Query(Entry.kind, {"window": window}, limit, keys_only=True, after=after, until=until)
+        return [result.entity.key.path[-1].name for result, _ in self.wire.run(query)]
+
+    # -- writing ------------------------------------------------------------------------------------------
+
+    def commit(self, commit: Commit) -> Sequence[int]:
+        return self.wire.commit(self.mutations(commit))
+
+    def mutations(self, commit: Commit) -> list[Any]:
+        """The raw mutations of a commit; payloads that they refer to are written first."""
+        return [self._mutation(each) for each in commit.mutations] + [_staged(each) for each in commit.staged]
+
+    def _mutation(self, mutation: Mutation) -> Any:
+        pb = MutationPb()
+        match mutation:
+            case Insert(row):
+                self._fill(pb.insert, row)
+            case Update(row, version):
+                self._fill(pb.update, row)
+                pb.base_version = version
+                pb.conflict_resolution_strategy = FAIL
+            case Delete(key, version):
+                self.wire.fill_key(pb.delete, key)
+                if version is not None:
+                    pb.base_version = version
+                    pb.conflict_resolution_strategy = FAIL
+        return pb
+
+    def _fill(self, entity: Any, row: Row) -> None:
+        self.wire.fill_key(entity.key, row.key)
+        write_row(row, entity, self.wire.place.service)
+        if not isinstance(row, Task | Record | Entry):
+            return
+        where, chunks = place(row.context)
+        if isinstance(where, Inline):
+            Properties(entity).blob("context", where.content)
+        else:
+            self._write_payload(where, chunks)
+            Properties(entity).text("payload", str(where))
+
+    def _write_payload(self, reference: Reference, chunks: Sequence[bytes]) -> None:
+        if reference in self._remembered:
+            return
+        upserts = []
+        for name, chunk in zip(reference.names, chunks, strict=True):
+            pb = MutationPb()
+            self.wire.fill_key(pb.upsert.key, RowKey(KIND, name))
+            properties = Properties(pb.upsert)
+            properties.blob("content", chunk)
+            properties.text("service", self.wire.place.service)
+            properties.moment("expires", self._clock() + KEEP_SECONDS)
+            upserts.append(pb)
+        per_commit = max(1, PAYLOAD_COMMIT_BYTES // len(chunks[0]))
+        for i in range(0, len(upserts), per_commit):
+            self.wire.commit_again(upserts[i : i + per_commit])
+        self._remembered.add(reference)
+
+    # -- transactions -------------------------------------------------------------------------------------
+
+    def begin(self) -> DatastoreTransaction:
+        return DatastoreTransaction(self, self.wire.begin())
+
+    @contextmanager
+    def acting_transaction(self) -> Iterator[DatastoreActingTransaction]:
+        try:
+            with self._users().transaction() as transaction:
+                yield DatastoreActingTransaction(self, transaction)
+        except vendor.Aborted as error:
+            raise ours(error) from error
+        except vendor.GoogleAPICallError as error:
+            raise ours(error) from error
+
+    def client(self) -> datastore.Client:
+        return self._users()
+
+
+class DatastoreTransaction:
+    """Implements ``engine.ports.Transaction``."""
+
+    def __init__(self, store: DatastoreStore, transaction: bytes) -> None:
+        self._store = store
+        self._id = transaction
+
+    def lookup(self, keys: Sequence[RowKey]) -> Sequence[Stored[Any] | None]:
+        return self._store.lookup_in(keys, self._id)
+
+    def commit(self, commit: Commit) -> Sequence[int]:
+        return self._store.wire.commit(self._store.mutations(commit), self._id)
+
+    def rollback(self) -> None:
+        self._store.wire.rollback(self._id)
+
+
+class DatastoreActingTransaction:
+    """Implements ``engine.ports.ActingTransaction`` by the transaction of the client that actions use."""
+
+    def __init__(self, store: DatastoreStore, transaction: datastore.Transaction) -> None:
+        self._store = store
+        self._transaction = transaction
+
+    def lookup(self, keys: Sequence[RowKey]) -> Sequence[Stored[Any] | None]:
+        return self._store.lookup_in(keys, self._transaction.id)
+
+    def stage(self, commit: Commit) -> None:
+        self._transaction.mutations.extend(map(types.Mutation.wrap, self._store.mutations(commit)))
+
+
+def _staged(write: Put | Remove) -> Any:
+    """What an action staged; an entity whose key is incomplete gets an id, as by the client's own put."""
+    pb = MutationPb()
+    if isinstance(write, Put):
+        entity = helpers.entity_to_protobuf(write.entity)._pb
+        (pb.insert if write.entity.key.is_partial else pb.upsert).CopyFrom(entity)
+    else:
+        pb.delete.CopyFrom(write.key.to_protobuf()._pb)
+    return pb

@@ -1,0 +1,310 @@
+"""How the engine's rows lie in Datastore: the properties of each kind, raw protobuf in and out.
+
+Only what is queried is indexed. ``in_flight`` and ``listed`` exist for queries alone: no query of the engine
+or the console needs a composite index.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from google.cloud.datastore_v1 import types
+
+from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.core.records import (
+    Collection,
+    Entry,
+    Failure,
+    Hop,
+    Instance,
+    InstanceStatus,
+    Outcome,
+    Record,
+    Row,
+    Step,
+    Task,
+    TaskStatus,
+    Window,
+)
+
+EntityPb = types.Entity.pb()
+FORMAT = 1
+"""Version of the rows' format; a newer one than this is refused."""
+
+
+class Properties:
+    """Writes and reads the properties of one entity; what is None is left out."""
+
+    def __init__(self, entity: Any) -> None:
+        self._properties = entity.properties
+
+    def text(self, name: str, value: str | None, *, indexed: bool = False) -> None:
+        if value is not None:
+            value_pb = self._properties[name]
+            value_pb.string_value = value
+            value_pb.exclude_from_indexes = not indexed
+
+    def number(self, name: str, value: int | None) -> None:
+        if value is not None:
+            value_pb = self._properties[name]
+            value_pb.integer_value = value
+            value_pb.exclude_from_indexes = True
+
+    def flag(self, name: str, value: bool, *, indexed: bool = False) -> None:
+        value_pb = self._properties[name]
+        value_pb.boolean_value = value
+        value_pb.exclude_from_indexes = not indexed
+
+    def moment(self, name: str, seconds: float | None) -> None:
+        if seconds is not None:
+            whole = math.floor(seconds)
+            value_pb = self._properties[name]
+            value_pb.timestamp_value.seconds = whole
+            value_pb.timestamp_value.nanos = min(round((seconds - whole) * 1e6), 999_999) * 1000
+            value_pb.exclude_from_indexes = True
+
+    def blob(self, name: str, value: bytes) -> None:
+        value_pb = self._properties[name]
+        value_pb.blob_value = value
+        value_pb.exclude_from_indexes = True
+
+    def texts(self, name: str, values: tuple[str, ...], *, indexed: bool = False) -> None:
+        if values:
+            array = self._properties[name].array_value
+            for value in values:
+                value_pb = array.values.add()
+                value_pb.string_value = value
+                value_pb.exclude_from_indexes = not indexed
+
+    def get_text(self, name: str) -> str | None:
+        return self._properties[name].string_value if name in self._properties else None
+
+    def need_text(self, name: str) -> str:
+        return str(self._properties[name].string_value)
+
+    def need_number(self, name: str) -> int:
+        return int(self._properties[name].integer_value)
+
+    def get_number(self, name: str) -> int | None:
+        return self._properties[name].integer_value if name in self._properties else None
+
+    def need_flag(self, name: str) -> bool:
+        return bool(self._properties[name].boolean_value)
+
+    def get_moment(self, name: str) -> float | None:
+        if name not in self._properties:
+            return None
+        stamp = self._properties[name].timestamp_value
+        return float(stamp.seconds + stamp.nanos / 1e9)
+
+    def need_moment(self, name: str) -> float:
+        return self.get_moment(name) or 0.0
+
+    def get_texts(self, name: str) -> tuple[str, ...]:
+        if name not in self._properties:
+            return ()
+        return tuple(each.string_value for each in self._properties[name].array_value.values)
+
+
+def listed_under(*, machine: str = "", status: str = "", started: float | None = None) -> str:
+    """The value of ``listed`` that sorts instances of a machine and status by their start.
+
+    One array property holds a value for each combination of filters, so that a range of a single-property
+    index lists them newest first. Without ``started`` it is the prefix that they all have.
+    """
+    moment = "" if started is None else f"{started:017.6f}"
+    return f"{machine}/{status}/{moment}"
+
+
+def _write_instance(row: Instance, to: Properties) -> None:
+    to.text("instance", row.id)
+    to.text("machine", row.machine, indexed=True)
+    to.text("status", row.status, indexed=True)
+    to.moment("started", row.started)
+    to.moment("ended", row.ended)
+    to.text("first_step", row.first_step)
+    to.text("definition", row.definition)
+    to.number("closings", row.closings)
+    combinations = (("", ""), (row.machine, ""), ("", row.status), (row.machine, row.status))
+    listed = tuple(listed_under(machine=m, status=s, started=row.started) for m, s in combinations)
+    to.texts("listed", listed, indexed=True)
+
+
+def _read_instance(of: Properties, _: bytes) -> Instance:
+    return Instance(
+        id=InstanceId(of.need_text("instance")),
+        machine=of.need_text("machine"),
+        status=InstanceStatus(of.need_text("status")),
+        started=of.need_moment("started"),
+        ended=of.get_moment("ended"),
+        first_step=StepName(of.need_text("first_step")),
+        definition=of.need_text("definition"),
+        closings=of.need_number("closings"),
+    )
+
+
+def _write_step(step: Step, to: Properties) -> None:
+    to.text("instance", step.instance, indexed=True)
+    to.text("machine", step.machine, indexed=True)
+    to.text("branch", step.branch)
+    to.text("from_state", step.state)
+    to.text("event", step.event)
+    to.text("state", step.target, indexed=True)
+    to.number("n", step.n)
+
+
+def _read_step(of: Properties) -> Step:
+    return Step(
+        instance=InstanceId(of.need_text("instance")),
+        machine=of.need_text("machine"),
+        branch=of.need_text("branch"),
+        state=of.need_text("from_state"),
+        event=of.need_text("event"),
+        target=of.need_text("state"),
+        n=of.need_number("n"),
+    )
+
+
+def _write_task(row: Task, to: Properties) -> None:
+    _write_step(row.step, to)
+    to.text("status", row.status, indexed=True)
+    to.flag("in_flight", row.status is TaskStatus.QUEUED, indexed=True)
+    to.text("queue", row.queue)
+    to.text("method", row.method)
+    to.moment("first_due", row.first_due)
+    to.moment("due", row.due)
+    to.number("epoch", row.epoch)
+    to.number("attempts", row.attempts)
+    to.texts("ahead", row.ahead)
+    to.text("announced", row.announced)
+    if row.failure is not None:
+        to.text("error", row.failure.error)
+        to.text("traceback", row.failure.traceback)
+        to.text("fingerprint", row.failure.fingerprint, indexed=True)
+    if row.hop is not None:
+        to.text("chain_origin", row.hop.origin)
+        to.number("chain_generation", row.hop.generation)
+        to.text("chain_token", row.hop.token)
+    if row.collection is not None:
+        to.text("group", row.collection.group)
+        to.text("window", row.collection.window)
+        to.text("after", row.collection.after)
+        to.text("until", row.collection.until)
+
+
+def _read_task(of: Properties, context: bytes) -> Task:
+    error, origin, group = of.get_text("error"), of.get_text("chain_origin"), of.get_text("group")
+    return Task(
+        step=_read_step(of),
+        context=context,
+        queue=of.need_text("queue"),
+        method=of.need_text("method"),
+        first_due=of.need_moment("first_due"),
+        due=of.need_moment("due"),
+        status=TaskStatus(of.need_text("status")),
+        epoch=of.need_number("epoch"),
+        attempts=of.need_number("attempts"),
+        failure=None
+        if error is None
+        else Failure(error, of.need_text("traceback"), of.need_text("fingerprint")),
+        ahead=tuple(map(StepName, of.get_texts("ahead"))),
+        announced=of.get_text("announced"),
+        hop=None
+        if origin is None
+        else Hop(origin, of.need_number("chain_generation"), of.need_text("chain_token")),
+        collection=None
+        if group is None
+        else Collection(
+            group, StepName(of.need_text("window")), of.need_text("after"), of.need_text("until")
+        ),
+    )
+
+
+def _write_record(row: Record, to: Properties) -> None:
+    _write_step(row.step, to)
+    to.text("outcome", row.outcome)
+    to.text("returned", row.event)
+    to.texts("next", row.next)
+    to.texts("ahead", row.ahead)
+    to.flag("ends_branch", row.ends_branch)
+    to.moment("due", row.due)
+    to.moment("began", row.began)
+    to.moment("ended", row.ended)
+    to.number("attempts", row.attempts)
+    to.number("entries", row.entries)
+    to.text("note", row.note)
+
+
+def _read_record(of: Properties, context: bytes) -> Record:
+    return Record(
+        step=_read_step(of),
+        outcome=Outcome(of.need_text("outcome")),
+        event=of.get_text("returned"),
+        next=tuple(map(StepName, of.get_texts("next"))),
+        ahead=tuple(map(StepName, of.get_texts("ahead"))),
+        ends_branch=of.need_flag("ends_branch"),
+        due=of.need_moment("due"),
+        began=of.need_moment("began"),
+        ended=of.need_moment("ended"),
+        attempts=of.need_number("attempts"),
+        context=context,
+        entries=of.get_number("entries"),
+        note=of.need_text("note"),
+    )
+
+
+def _write_window(row: Window, to: Properties) -> None:
+    to.text("group", row.group)
+    to.text("window", row.window)
+
+
+def _read_window(of: Properties, _: bytes) -> Window:
+    return Window(of.need_text("group"), StepName(of.need_text("window")))
+
+
+def _write_entry(row: Entry, to: Properties) -> None:
+    to.text("window", row.window, indexed=True)
+    to.text("name", row.name)
+    to.text("source", row.source)
+
+
+def _read_entry(of: Properties, context: bytes) -> Entry:
+    return Entry(
+        of.need_text("name"), StepName(of.need_text("window")), StepName(of.need_text("source")), context
+    )
+
+
+_WRITERS: Mapping[type, Callable[[Any, Properties], None]] = {
+    Instance: _write_instance,
+    Task: _write_task,
+    Record: _write_record,
+    Window: _write_window,
+    Entry: _write_entry,
+}
+
+_READERS: Mapping[str, Callable[[Properties, bytes], Row]] = {
+    Instance.kind: _read_instance,
+    Task.kind: _read_task,
+    Record.kind: _read_record,
+    Window.kind: _read_window,
+    Entry.kind: _read_entry,
+}
+
+
+def write_row(row: Row, entity: Any, service: str) -> None:
+    """Fills in an entity's properties, all but the context."""
+    to = Properties(entity)
+    to.number("format", FORMAT)
+    to.text("service", service)
+    _WRITERS[type(row)](row, to)
+
+
+def read_row(entity: Any, context: bytes) -> Row:
+    """The row that an entity holds. Raises ``ValueError`` for a row of a newer format."""
+    of = Properties(entity)
+    kind = entity.key.path[-1].kind
+    if of.need_number("format") > FORMAT:
+        raise ValueError(f"a {kind} row was written by a newer version of fantasm_gcp; deploy that version")
+    return _READERS[kind](of, context)

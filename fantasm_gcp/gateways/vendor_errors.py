@@ -1,0 +1,65 @@
+"""Google's errors become ours here, in one table, and requests that may be repeated are."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from google.api_core import exceptions as vendor
+
+from fantasm_gcp.errors import AlreadyExistsError, ConflictError, RefusedError, StoreError, UnavailableError
+
+T = TypeVar("T")
+Sleep = Callable[[float], None]
+
+# The first entry that fits is taken. AlreadyExists and Aborted are both kinds of Conflict (409), hence the
+# order. NotFound is an update of a row that is gone.
+_TABLE: tuple[tuple[type[vendor.GoogleAPICallError], type[StoreError]], ...] = (
+    (vendor.AlreadyExists, AlreadyExistsError),
+    (vendor.Aborted, ConflictError),
+    (vendor.FailedPrecondition, ConflictError),
+    (vendor.NotFound, ConflictError),
+    (vendor.InvalidArgument, RefusedError),
+    (vendor.PermissionDenied, RefusedError),
+    (vendor.Unauthenticated, RefusedError),
+    (vendor.MethodNotImplemented, RefusedError),
+)
+
+
+def ours(error: vendor.GoogleAPIError) -> StoreError:
+    """The error of ours for one of Google's; whatever leaves the outcome open is ``UnavailableError``."""
+    if isinstance(error, vendor.InvalidArgument) and _is_about_lost_transaction(error):
+        return ConflictError(str(error))
+    for theirs, kind in _TABLE:
+        if isinstance(error, theirs):
+            return kind(str(error))
+    return UnavailableError(str(error))
+
+
+def _is_about_lost_transaction(error: vendor.InvalidArgument) -> bool:
+    """A transaction that took too long, or that lost to others, is reported as an invalid argument."""
+    message = str(error).lower()
+    return "transaction" in message and any(
+        word in message
+        for word in ("expired", "no longer valid", "closed", "contention", "invalid transaction")
+    )
+
+
+def attempt(request: Callable[[], T]) -> T:
+    """One request, its errors made ours."""
+    try:
+        return request()
+    except vendor.GoogleAPIError as error:
+        raise ours(error) from error
+
+
+def repeat(request: Callable[[], T], sleep: Sleep = time.sleep, tries: int = 4) -> T:
+    """A request that may be sent again when its outcome is not known: a read, or a create by name."""
+    for retry in range(tries - 1):
+        try:
+            return attempt(request)
+        except UnavailableError:
+            sleep(random.random() * 0.1 * 2**retry)  # noqa: S311  jitter keeps no secret
+    return attempt(request)

@@ -1,0 +1,225 @@
+"""The mutations of a commit: checking them, and applying them to the store one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from fantasm_gcp.local.datastore.entities import Indexed, check_entity, indexed_values
+from fantasm_gcp.local.datastore.keys import (
+    Partition,
+    check_path,
+    copy_key,
+    encode_path,
+    fill_partition,
+    resolve_partition,
+)
+from fantasm_gcp.local.datastore.masks import check_mask, overlay
+from fantasm_gcp.local.datastore.messages import Entity, invalid, micros_of, set_time
+from fantasm_gcp.local.datastore.store import Entry, Store, Stored
+from fantasm_gcp.local.datastore.transforms import apply_transform, check_transforms
+from fantasm_gcp.local.rpc import RpcError
+
+_FAIL = 3  # Mutation.ConflictResolutionStrategy.FAIL
+_FORBIDDEN_SEQUENCES = frozenset({("insert", "insert"), ("update", "insert"), ("upsert", "insert"), ("delete", "update")})
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A mutation that is well formed: ``path`` is the encoded key, ``None`` while the key is incomplete."""
+
+    operation: str
+    mutation: Any
+    key: Any
+    partition: Partition
+    path: bytes | None
+
+    @property
+    def kind(self) -> str:
+        return str(self.key.path[-1].kind)
+
+
+def prepare(mutation: Any, project: str, database: str) -> Prepared:
+    """Checks a mutation of a request and brings its entity into the form it is stored in.
+
+    Raises INVALID_ARGUMENT for anything malformed, whatever the store holds.
+    """
+    operation = mutation.WhichOneof("operation")
+    if operation is None:
+        raise invalid("Mutation is missing operation.")
+    if mutation.conflict_resolution_strategy and mutation.WhichOneof("conflict_detection_strategy") is None:
+        raise invalid("cannot set a conflict resolution strategy if no detection strategy was set")
+    target = getattr(mutation, operation)
+    key = target if operation == "delete" else target.key
+    check_path(key, complete=None if operation in ("insert", "upsert") else True, for_write=True)
+    partition = resolve_partition(key.partition_id, project, database)
+    fill_partition(key.partition_id, partition)
+    if operation == "delete":
+        if mutation.property_transforms:
+            raise invalid("A delete cannot have property transforms.")
+    else:
+        check_entity(target, project)
+        check_mask(mutation.property_mask.paths, for_write=True)
+        check_transforms(mutation.property_transforms, project)
+    complete = key.path[-1].WhichOneof("id_type") is not None
+    return Prepared(operation, mutation, key, partition, encode_path(key.path) if complete else None)
+
+
+def check_sequence(prepared: Iterable[Prepared], *, transactional: bool) -> None:
+    """Raises INVALID_ARGUMENT for mutations of one entity that cannot stand in one commit."""
+    before: dict[tuple[Partition, bytes], str] = {}
+    for item in prepared:
+        if item.path is None:
+            continue
+        name = (item.partition, item.path)
+        earlier = before.get(name)
+        if earlier is not None and not transactional:
+            raise invalid("A non-transactional commit may not contain multiple mutations affecting the same entity.")
+        if (earlier, item.operation) in _FORBIDDEN_SEQUENCES:
+            raise invalid(f"Cannot {earlier} then {item.operation} an entity in the same request.")
+        before[name] = item.operation
+
+
+class Writer:
+    """Applies the mutations of one commit; ``version`` and ``now`` (microseconds) are the commit's.
+
+    Must be used within :meth:`Store.writing`. ``changed`` names the kinds of which an entity was changed.
+    """
+
+    def __init__(self, store: Store, version: int, now: int) -> None:
+        self._store = store
+        self._version = version
+        self._now = now
+        self.changed: set[tuple[Partition, str]] = set()
+        self.index_updates = 0
+
+    def apply(self, item: Prepared, result: Any) -> None:
+        """Carries out one mutation and fills its ``MutationResult``.
+
+        Raises ALREADY_EXISTS, NOT_FOUND or FAILED_PRECONDITION; the commit must then be undone.
+        """
+        scope = self._store.scope(item.partition, create=True)
+        kind = None if scope is None else self._store.kind(scope, item.kind, create=True)
+        if scope is None or kind is None:
+            raise AssertionError("created numbers are never None")
+        path = item.path if item.path is not None else self._complete(scope, item, result)
+        stored = self._store.get(scope, path)
+        if self._conflicts(item.mutation, stored):
+            result.conflict_detected = True
+            result.version = stored.version if stored else self._version
+            self._fill_times(result, stored)
+        elif item.operation == "delete":
+            result.version = self._version
+            if stored is not None:
+                self._delete(scope, kind, path, stored, item)
+        else:
+            _check_presence(item.operation, stored)
+            written = self._write(scope, kind, path, stored, item, result)
+            result.version = written.version
+            self._fill_times(result, written)
+
+    def _complete(self, scope: int, item: Prepared, result: Any) -> bytes:
+        path = allocate_id(self._store, scope, item.key)
+        result.key.CopyFrom(item.key)
+        return path
+
+    def _conflicts(self, mutation: Any, stored: Stored | None) -> bool:
+        match mutation.WhichOneof("conflict_detection_strategy"):
+            case "base_version":
+                held, wanted = (stored.version if stored else 0), int(mutation.base_version)
+                what = "version"
+            case "update_time":
+                held, wanted = (stored.updated if stored else 0), micros_of(mutation.update_time)
+                what = "update time"
+            case _:
+                return False
+        if held != wanted and mutation.conflict_resolution_strategy == _FAIL:
+            raise RpcError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"the stored {what} ({held}) does not match the required base {what} ({wanted})",
+            )
+        return held != wanted
+
+    def _fill_times(self, result: Any, stored: Stored | None) -> None:
+        if stored is not None:
+            set_time(result.create_time, stored.created)
+            set_time(result.update_time, stored.updated)
+
+    def _delete(self, scope: int, kind: int, path: bytes, stored: Stored, item: Prepared) -> None:
+        entries = self._entries(indexed_values(Entity.FromString(stored.body)))
+        self._store.remove_entries(kind, path, entries)
+        self._store.delete(scope, path, kind)
+        self._note(item, len(entries) + 1)
+
+    def _write(
+        self, scope: int, kind: int, path: bytes, stored: Stored | None, item: Prepared, result: Any
+    ) -> Stored:
+        old = Entity.FromString(stored.body) if stored else None
+        entity = self._resulting(item, old, result)
+        body = entity.SerializeToString(deterministic=True)
+        if stored is not None and stored.body == body:
+            return stored  # as in production, a write that changes nothing leaves version and time alone
+        created = stored.created if stored else self._now
+        written = Stored(self._version, created, self._now, body)
+        new_entries = self._entries(indexed_values(entity))
+        if stored is None or old is None:
+            self._store.insert(scope, path, kind, written)
+            self._store.add_entries(kind, path, new_entries)
+            self._note(item, len(new_entries) + 1)
+        else:
+            self._store.replace(scope, path, written)
+            old_entries = self._entries(indexed_values(old))
+            gone, added = old_entries - new_entries, new_entries - old_entries
+            self._store.remove_entries(kind, path, gone)
+            self._store.add_entries(kind, path, added)
+            self._note(item, len(gone) + len(added))
+        return written
+
+    def _resulting(self, item: Prepared, old: Any, result: Any) -> Any:
+        """The entity as it will be stored: the request's, laid over the old one by the mask, transformed."""
+        mutation = item.mutation
+        entity = getattr(mutation, item.operation)
+        if mutation.HasField("property_mask") and old is not None:
+            entity = overlay(old, entity, mutation.property_mask.paths)
+        for transform in mutation.property_transforms:
+            apply_transform(entity, transform, self._now, result.transform_results.add())
+        if entity is not getattr(mutation, item.operation) or mutation.property_transforms:
+            check_entity(entity, item.partition.project)
+        return entity
+
+    def _entries(self, indexed: Indexed) -> set[Entry]:
+        entries: set[Entry] = set()
+        for name, values in indexed.items():
+            number = self._store.property(name, create=True)
+            if number is not None:
+                several = 1 if len(values) > 1 else 0
+                entries.update((number, value, several) for value in values)
+        return entries
+
+    def _note(self, item: Prepared, updates: int) -> None:
+        self.changed.add((item.partition, item.kind))
+        self.index_updates += updates
+
+
+def _check_presence(operation: str, stored: Stored | None) -> None:
+    if operation == "insert" and stored is not None:
+        raise RpcError(grpc.StatusCode.ALREADY_EXISTS, "entity already exists")
+    if operation == "update" and stored is None:
+        raise RpcError(grpc.StatusCode.NOT_FOUND, "no entity to update")
+
+
+def allocate_id(store: Store, scope: int, key: Any) -> bytes:
+    """Completes a key with an id that no entity has and no one was given; answers its encoded path."""
+    while True:
+        key.path[-1].id = store.next_id()
+        path = encode_path(key.path)
+        if store.is_free(scope, path):
+            return path
+
+
+def full_key(key: Any, partition: Partition) -> Any:
+    """A copy of a request's key with its partition spelled out, as responses have it."""
+    return copy_key(key, partition)

@@ -1,0 +1,227 @@
+"""The SQLite file: its tables, and reading and writing rows of them.
+
+``entities`` holds each entity as its serialized message. ``entries`` is the one index table: a row for every
+indexed value, ordered so that one kind's values of one property lie together, sorted, with the key as the last
+column; every entity has besides a row under the property 0, which lists its kind by key.
+
+Names of partitions, kinds and properties are replaced by numbers, remembered here. Nothing here is
+thread-safe: the server holds its lock around every use.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from fantasm_gcp.local.datastore.keys import Partition
+
+SCHEMA_VERSION = 1
+
+KIND_LIST = 0
+"""The property number under which every entity of a kind has one entry with an empty value."""
+
+_SCHEMA = """
+CREATE TABLE scopes (
+  id INTEGER PRIMARY KEY, project TEXT, database TEXT, namespace TEXT, UNIQUE (project, database, namespace));
+CREATE TABLE kinds (id INTEGER PRIMARY KEY, scope INTEGER, name TEXT, UNIQUE (scope, name));
+CREATE TABLE properties (id INTEGER PRIMARY KEY, name TEXT UNIQUE);
+CREATE TABLE entities (
+  scope INTEGER, key BLOB, kind INTEGER, version INTEGER, created INTEGER, updated INTEGER, body BLOB,
+  UNIQUE (scope, key));
+CREATE TABLE entries (
+  kind INTEGER, property INTEGER, value BLOB, key BLOB, several INTEGER,
+  PRIMARY KEY (kind, property, value, key)) WITHOUT ROWID;
+CREATE TABLE reserved (scope INTEGER, key BLOB, PRIMARY KEY (scope, key)) WITHOUT ROWID;
+CREATE TABLE counters (version INTEGER, clock INTEGER, ids INTEGER);
+INSERT INTO counters VALUES (0, 0, 0);
+"""
+_TABLES = ("scopes", "kinds", "properties", "entities", "entries", "reserved")
+
+# Multiplying by an odd number permutes the numbers below a power of two: ids are scattered and never repeat.
+_ID_SPACE = 1 << 52
+_ID_STEP = 0x9E3779B97F4A7
+
+
+class Stored(NamedTuple):
+    """An entity as it is stored; times are microseconds since the epoch."""
+
+    version: int
+    created: int
+    updated: int
+    body: bytes
+
+
+Entry = tuple[int, bytes, int]
+"""An index row of an entity: property number, encoded value, and 1 if the property has several values."""
+
+
+class Store:
+    """One open database, in a file or (``None``) in memory.
+
+    Raises ``OSError`` when the file cannot be opened or is open elsewhere, ``ValueError`` when it was written
+    by a newer version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None) -> None:
+        name = ":memory:" if path is None else os.fspath(path)
+        try:
+            self._db = sqlite3.connect(
+                name, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=512
+            )
+            self._open(name)
+        except sqlite3.OperationalError as error:
+            raise OSError(f"cannot open {name}, perhaps it is in use: {error}") from error
+        self._forget()
+
+    def _open(self, name: str) -> None:
+        # One process owns the file: what is remembered in memory must not be changed by another.
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA cache_size = -65536")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            self._db.close()
+            raise ValueError(f"{name} has schema {version}, newer than {SCHEMA_VERSION}: use a newer fantasm-gcp")
+        if version == 0:
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("COMMIT")
+
+    def _forget(self) -> None:
+        self._scopes: dict[Partition, int] = {}
+        self._kinds: dict[tuple[int, str], int] = {}
+        self._properties: dict[str, int] = {}
+        row = self._db.execute("SELECT version, clock, ids FROM counters").fetchone()
+        self.version, self.clock, self._ids = row
+
+    def close(self) -> None:
+        """Closes the file; a second call does nothing."""
+        self._db.close()
+
+    def clear(self) -> None:
+        """Deletes everything but the counters, which never go back."""
+        with self.writing():
+            for table in _TABLES:
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # names of our own tables
+            self._forget()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """All writes inside are applied, or, when the block raises, none."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute(
+                "UPDATE counters SET version = ?, clock = ?, ids = ?", (self.version, self.clock, self._ids)
+            )
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._forget()
+            raise
+
+    def scope(self, partition: Partition, *, create: bool = False) -> int | None:
+        """The number of a partition; ``None`` if it never held anything, unless it is to be created."""
+        number = self._scopes.get(partition)
+        if number is None:
+            where = "SELECT id FROM scopes WHERE project = ? AND database = ? AND namespace = ?"
+            insert = "INSERT INTO scopes (project, database, namespace) VALUES (?, ?, ?)"
+            number = self._number(where, insert, partition, create)
+            if number is not None:
+                self._scopes[partition] = number
+        return number
+
+    def kind(self, scope: int, name: str, *, create: bool = False) -> int | None:
+        """The number of a kind of a partition, as :meth:`scope`."""
+        number = self._kinds.get((scope, name))
+        if number is None:
+            where = "SELECT id FROM kinds WHERE scope = ? AND name = ?"
+            number = self._number(where, "INSERT INTO kinds (scope, name) VALUES (?, ?)", (scope, name), create)
+            if number is not None:
+                self._kinds[scope, name] = number
+        return number
+
+    def property(self, name: str, *, create: bool = False) -> int | None:
+        """The number of a property name, as :meth:`scope`; numbers begin at 1."""
+        number = self._properties.get(name)
+        if number is None:
+            where = "SELECT id FROM properties WHERE name = ?"
+            number = self._number(where, "INSERT INTO properties (name) VALUES (?)", (name,), create)
+            if number is not None:
+                self._properties[name] = number
+        return number
+
+    def _number(self, where: str, insert: str, names: tuple[int | str, ...], create: bool) -> int | None:
+        row = self._db.execute(where, names).fetchone()
+        if row is not None:
+            return int(row[0])
+        return self._db.execute(insert, names).lastrowid if create else None
+
+    def get(self, scope: int, key: bytes) -> Stored | None:
+        """The entity of an encoded key path, if there is one."""
+        row = self._db.execute(
+            "SELECT version, created, updated, body FROM entities WHERE scope = ? AND key = ?", (scope, key)
+        ).fetchone()
+        return None if row is None else Stored(*row)
+
+    def version_of(self, scope: int, key: bytes) -> int:
+        """The version of an entity, 0 when there is none."""
+        row = self._db.execute(
+            "SELECT version FROM entities WHERE scope = ? AND key = ?", (scope, key)
+        ).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def insert(self, scope: int, key: bytes, kind: int, stored: Stored) -> None:
+        """Adds an entity whose key is free."""
+        self._db.execute(
+            "INSERT INTO entities (scope, key, kind, version, created, updated, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (scope, key, kind, *stored),
+        )
+        self._db.execute("INSERT INTO entries VALUES (?, ?, x'', ?, 0)", (kind, KIND_LIST, key))
+
+    def replace(self, scope: int, key: bytes, stored: Stored) -> None:
+        """Overwrites an entity that is there."""
+        self._db.execute(
+            "UPDATE entities SET version = ?, created = ?, updated = ?, body = ? WHERE scope = ? AND key = ?",
+            (*stored, scope, key),
+        )
+
+    def delete(self, scope: int, key: bytes, kind: int) -> None:
+        """Removes an entity that is there."""
+        self._db.execute("DELETE FROM entities WHERE scope = ? AND key = ?", (scope, key))
+        self.remove_entries(kind, key, [(KIND_LIST, b"", 0)])
+
+    def add_entries(self, kind: int, key: bytes, entries: Iterable[Entry]) -> None:
+        """Adds index rows of an entity."""
+        rows = [(kind, property_, value, key, several) for property_, value, several in entries]
+        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", rows)
+
+    def remove_entries(self, kind: int, key: bytes, entries: Iterable[Entry]) -> None:
+        """Removes index rows of an entity."""
+        rows = [(kind, property_, value, key) for property_, value, _ in entries]
+        self._db.executemany(
+            "DELETE FROM entries WHERE kind = ? AND property = ? AND value = ? AND key = ?", rows
+        )
+
+    def select(self, sql: str, parameters: Iterable[object]) -> sqlite3.Cursor:
+        """Runs a query of the scanner's."""
+        return self._db.execute(sql, tuple(parameters))
+
+    def next_id(self) -> int:
+        """A number never returned before, for an incomplete key; only within :meth:`writing`."""
+        self._ids += 1
+        return self._ids * _ID_STEP % _ID_SPACE
+
+    def reserve(self, scope: int, key: bytes) -> None:
+        """Keeps a key from ever being given to an incomplete one."""
+        self._db.execute("INSERT OR IGNORE INTO reserved VALUES (?, ?)", (scope, key))
+
+    def is_free(self, scope: int, key: bytes) -> bool:
+        """Whether a key is neither an entity's nor reserved."""
+        row = self._db.execute("SELECT 1 FROM reserved WHERE scope = ? AND key = ?", (scope, key)).fetchone()
+        return row is None and self.version_of(scope, key) == 0

@@ -1,0 +1,124 @@
+"""A delivery: the request that one attempt sends, with exactly the headers that the real service sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from fantasm_gcp.local.tasks.messages import AppEngineRouting
+from fantasm_gcp.local.tasks.store import NO_ANSWER, TaskRow
+from fantasm_gcp.local.tasks.task_config import METHODS
+from fantasm_gcp.local.tasks.times import render_eta
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One request to a worker.
+
+    ``service`` is None for an HTTP target, whose ``url`` is whole. For an App Engine target it is the service
+    ("default" when the task names none), ``url`` is the part of the URL from the path on, and whoever delivers
+    knows the base; ``host`` is the host it has on App Engine. ``deadline`` is in seconds.
+    """
+
+    task: str
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    deadline: float
+    service: str | None = None
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a worker answered; 200 to 299 is success, anything else a failure."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+Deliver: TypeAlias = Callable[[Delivery], Response | None]
+"""Sends a delivery; None, or an exception, means that there was no answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a task, in flight from ``lease`` to ``finish``.
+
+    ``id`` is its own among all attempts of a server, ``seq`` the task's among all tasks of its file, ``number``
+    counts the task's attempts from 0, and ``begun`` is when it began, in seconds. ``forced`` says that it did
+    not wait for its time: RunTask, or a lease by force.
+    """
+
+    id: int
+    seq: int
+    task: str
+    number: int
+    begun: float
+    forced: bool
+    delivery: Delivery
+
+
+def build_delivery(row: TaskRow, task: Any, queue: Any) -> Delivery:
+    """The delivery of the attempt that follows what ``row`` has seen; ``task`` is the stored message of it."""
+    deadline = task.dispatch_deadline.seconds + task.dispatch_deadline.nanos / 1e9
+    if task.WhichOneof("message_type") == "http_request":
+        request = task.http_request
+        return Delivery(
+            task=row.name,
+            method=METHODS[request.http_method],
+            url=request.url,
+            headers={**request.headers, **_task_headers("X-CloudTasks-", row, "504", "", "")},
+            body=request.body,
+            deadline=deadline,
+        )
+    request = task.app_engine_http_request
+    routing = _routing(request, queue)
+    reasons = ("0", "Instance Unavailable", "App Error")
+    return Delivery(
+        task=row.name,
+        method=METHODS[request.http_method],
+        url=request.relative_uri,
+        headers={**request.headers, **_task_headers("X-AppEngine-", row, *reasons)},
+        body=request.body,
+        deadline=deadline,
+        service=routing.service or "default",
+        host=routing.host,
+    )
+
+
+def count_execution(executions: int, status: int, app_engine: bool) -> int:
+    """The count of the header TaskExecutionCount after one more failed attempt.
+
+    App Engine targets count every answer; HTTP targets leave out 5xx. No answer counts in neither.
+    """
+    counts = status != NO_ANSWER and (app_engine or not 500 <= status <= 599)
+    return executions + counts
+
+
+def _routing(request: Any, queue: Any) -> Any:
+    if queue.HasField("app_engine_routing_override"):
+        return queue.app_engine_routing_override
+    return request.app_engine_routing if request.HasField("app_engine_routing") else AppEngineRouting()
+
+
+def _task_headers(
+    prefix: str, row: TaskRow, unanswered: str, unanswered_reason: str, answered_reason: str
+) -> dict[str, str]:
+    queue, _, task = row.name.rpartition("/tasks/")
+    headers = {
+        f"{prefix}QueueName": queue.rpartition("/")[2],
+        f"{prefix}TaskName": task,
+        f"{prefix}TaskRetryCount": str(row.dispatches),
+        f"{prefix}TaskExecutionCount": str(row.executions),
+        f"{prefix}TaskETA": render_eta(row.due),
+    }
+    if row.previous is not None:
+        answered = row.previous != NO_ANSWER
+        headers[f"{prefix}TaskPreviousResponse"] = str(row.previous) if answered else unanswered
+        headers[f"{prefix}TaskRetryReason"] = answered_reason if answered else unanswered_reason
+    return headers
+

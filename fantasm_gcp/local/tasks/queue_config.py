@@ -1,0 +1,90 @@
+"""What a queue may be told, and what it gets when it is told nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from fantasm_gcp.local.tasks import refusals
+from fantasm_gcp.local.tasks.messages import RUNNING, Queue
+from fantasm_gcp.local.tasks.retry import RetryLaw, check_retry_config, fill_retry_config, parse_retry_config
+
+_MOST_DISPATCHES_PER_SECOND = 500
+_MOST_CONCURRENT_DISPATCHES = 5000
+_DISPATCHES_PER_BURST = 5  # the real default is a burst of 100 at 500 per second
+_SETTABLE = ("app_engine_routing_override", "http_target", "rate_limits", "retry_config", "stackdriver_logging_config")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDefaults:
+    """The limits of a queue that sets none; they may be above what a request may ask for."""
+
+    max_dispatches_per_second: float = 500.0
+    max_concurrent_dispatches: int = 1000
+
+
+def check_queue(queue: Any) -> None:
+    """Raises ``RpcError`` INVALID_ARGUMENT for a Queue whose limits are wrong.
+
+    An ``http_target`` is UNIMPLEMENTED: a local server that took it and then ignored it would deliver
+    somewhere else than the real one.
+    """
+    limits = queue.rate_limits
+    rate, concurrency = limits.max_dispatches_per_second, limits.max_concurrent_dispatches
+    if rate < 0:
+        raise refusals.invalid("RateLimits.maxDispatchesPerSecond cannot be negative.")
+    if not rate <= _MOST_DISPATCHES_PER_SECOND:  # so written, NaN is refused too
+        raise refusals.invalid("RateLimits.maxDispatchesPerSecond must be less than or equal to 500.")
+    if concurrency < 0:
+        raise refusals.invalid("RateLimits.maxConcurrentDispatches cannot be negative.")
+    if concurrency > _MOST_CONCURRENT_DISPATCHES:
+        raise refusals.invalid("RateLimits.maxConcurrentDispatches must be less than or equal to 5000.")
+    check_retry_config(queue.retry_config)
+    if not 0 <= queue.stackdriver_logging_config.sampling_ratio <= 1:
+        raise refusals.invalid("StackdriverLoggingConfig.samplingRatio must be between 0.0 and 1.0.")
+    if queue.HasField("http_target"):
+        raise refusals.unimplemented("Queue.http_target is not carried out by the local server.")
+
+
+def complete_queue(asked: Any, name: str, defaults: QueueDefaults) -> Any:
+    """The Queue that is stored for a request that passed :func:`check_queue`: running, with nothing left open.
+
+    Output-only fields of the request are ignored, as the real service ignores them.
+    """
+    queue = Queue(name=name, state=RUNNING)
+    for field in _SETTABLE:
+        if asked.HasField(field):
+            getattr(queue, field).CopyFrom(getattr(asked, field))
+    limits = queue.rate_limits
+    limits.max_dispatches_per_second = limits.max_dispatches_per_second or defaults.max_dispatches_per_second
+    limits.max_concurrent_dispatches = limits.max_concurrent_dispatches or defaults.max_concurrent_dispatches
+    limits.max_burst_size = max(1, round(limits.max_dispatches_per_second / _DISPATCHES_PER_BURST))
+    fill_retry_config(queue.retry_config, parse_retry_config(queue.retry_config, RetryLaw()))
+    if queue.HasField("app_engine_routing_override"):
+        fill_host(queue.app_engine_routing_override, name)
+    return queue
+
+
+def merge_queue(stored: Any, asked: Any, mask: FieldMask) -> Any:
+    """A stored Queue with the fields that ``mask`` names taken from ``asked``; an empty mask names them all.
+
+    Raises ``RpcError`` INVALID_ARGUMENT when the mask names a field that is not there.
+    """
+    paths = [path for path in mask.paths if path.partition(".")[0] in _SETTABLE]
+    if not mask.IsValidForDescriptor(Queue.DESCRIPTOR):
+        raise refusals.invalid(f"update_mask has a path that is not a field of Queue: {', '.join(mask.paths)}")
+    if not mask.paths:
+        return asked
+    merged = Queue()
+    merged.CopyFrom(stored)
+    FieldMask(paths=paths).MergeMessage(asked, merged, replace_message_field=True)
+    return merged
+
+
+def fill_host(routing: Any, queue: str) -> None:
+    """Sets the output-only host of an AppEngineRouting of a queue or of its tasks."""
+    project = queue.split("/")[1]
+    parts = (routing.instance, routing.version, routing.service, f"{project}.appspot.com")
+    routing.host = ".".join(part for part in parts if part)

@@ -1,0 +1,96 @@
+"""When a failed task is tried again, and when no more: pure arithmetic in whole microseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fantasm_gcp.local.tasks import refusals
+from fantasm_gcp.local.tasks.times import SECOND, fill, parse_duration
+
+# The longest Duration is under 2**59 microseconds: more doublings than this cannot change a capped interval.
+_ENOUGH_DOUBLINGS = 62
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLaw:
+    """A retry configuration with nothing left open; spans in microseconds.
+
+    ``max_attempts`` -1 and ``max_retry_duration`` 0 each mean that there is no such limit.
+    """
+
+    max_attempts: int = 100
+    max_retry_duration: int = 0
+    min_backoff: int = SECOND // 10
+    max_backoff: int = 3600 * SECOND
+    max_doublings: int = 16
+
+    def backoff(self, attempts: int) -> int:
+        """The wait before the next attempt when ``attempts`` (at least 1) have failed.
+
+        It doubles ``max_doublings`` times, then grows by its last doubled value, and stops at ``max_backoff``.
+        """
+        doublings = min(self.max_doublings, _ENOUGH_DOUBLINGS)
+        step = attempts - 1
+        doubled = self.min_backoff << min(step, doublings)
+        interval = doubled * (step - doublings + 1) if step > doublings else doubled
+        return min(interval, self.max_backoff)
+
+    def exhausted(self, attempts: int, elapsed: int) -> bool:
+        """Whether to give up after ``attempts``, ``elapsed`` after the first of them began.
+
+        Every limit there is must be reached; without any limit the task is tried until it is too old to keep.
+        """
+        attempts_limited = self.max_attempts != -1
+        duration_limited = self.max_retry_duration > 0
+        if not attempts_limited and not duration_limited:
+            return False
+        attempts_spent = not attempts_limited or attempts >= self.max_attempts
+        duration_spent = not duration_limited or elapsed >= self.max_retry_duration
+        return attempts_spent and duration_spent
+
+
+def check_retry_config(config: Any) -> None:
+    """Raises ``RpcError`` INVALID_ARGUMENT, in the real service's words, for a RetryConfig that is wrong."""
+    if config.max_attempts < -1:
+        raise refusals.invalid("RetryConfig.maxAttempts must be greater or equal to -1.")
+    if config.max_doublings < 0:
+        raise refusals.invalid("RetryConfig.maxDoublings cannot be negative.")
+    for field, name in (
+        ("max_retry_duration", "maxRetryDuration"),
+        ("min_backoff", "minBackoff"),
+        ("max_backoff", "maxBackoff"),
+    ):
+        if parse_duration(getattr(config, field), f"RetryConfig.{name}") < 0:
+            raise refusals.invalid(f"RetryConfig.{name} cannot be negative.")
+
+
+def parse_retry_config(config: Any, base: RetryLaw) -> RetryLaw:
+    """A RetryConfig that was checked, its unset fields taken from ``base``.
+
+    Raises ``RpcError`` INVALID_ARGUMENT when the outcome has its backoffs in the wrong order.
+    """
+
+    def span(field: str, otherwise: int) -> int:
+        return parse_duration(getattr(config, field), field) if config.HasField(field) else otherwise
+
+    law = RetryLaw(
+        max_attempts=config.max_attempts or base.max_attempts,
+        max_retry_duration=span("max_retry_duration", base.max_retry_duration),
+        min_backoff=span("min_backoff", base.min_backoff),
+        max_backoff=span("max_backoff", base.max_backoff),
+        max_doublings=config.max_doublings or base.max_doublings,
+    )
+    if law.min_backoff > law.max_backoff:
+        raise refusals.invalid("RetryConfig.minBackoff must be less than or equal to RetryConfig.maxBackoff.")
+    return law
+
+
+def fill_retry_config(config: Any, law: RetryLaw) -> None:
+    """Writes a law into a RetryConfig message, every field of it."""
+    config.max_attempts = law.max_attempts
+    config.max_doublings = law.max_doublings
+    fill(config.min_backoff, law.min_backoff)
+    fill(config.max_backoff, law.max_backoff)
+    if law.max_retry_duration:
+        fill(config.max_retry_duration, law.max_retry_duration)

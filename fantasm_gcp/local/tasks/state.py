@@ -1,0 +1,225 @@
+"""What the methods and the schedule of one server share: the store, the clock, the lock, the live queues."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+from fantasm_gcp.local.rpc import RpcError
+from fantasm_gcp.local.tasks import refusals
+from fantasm_gcp.local.tasks.bucket import Bucket
+from fantasm_gcp.local.tasks.messages import RUNNING, Queue
+from fantasm_gcp.local.tasks.names import parse_queue
+from fantasm_gcp.local.tasks.queue_config import QueueDefaults, complete_queue
+from fantasm_gcp.local.tasks.retry import RetryLaw, parse_retry_config
+from fantasm_gcp.local.tasks.store import Store, TaskRow
+from fantasm_gcp.local.tasks.times import DAY, SECOND, micros
+
+RETENTION: Final = 31 * DAY
+"""A task older than this is deleted, tried or not."""
+
+_SWEEP_EVERY: Final = 3600 * SECOND
+
+
+class LiveQueue:
+    """A queue in memory: its configuration, its token bucket, and how many attempts it has in flight.
+
+    ``head`` is when its first waiting task is due, and that task's number; it is kept here so that looking
+    for the next attempt does not ask the store about every queue.
+    """
+
+    __slots__ = ("_head", "_head_known", "bucket", "in_flight", "law", "message", "number")
+
+    def __init__(self, number: int, message: Any) -> None:
+        self.number = number
+        self.in_flight = 0
+        limits = message.rate_limits
+        self.bucket = Bucket(limits.max_dispatches_per_second, limits.max_burst_size)
+        self._head: tuple[int, int] | None = None
+        self._head_known = False
+        self.configure(message)
+
+    def configure(self, message: Any) -> None:
+        """Takes a new configuration; tokens taken and attempts in flight stay."""
+        self.message = message
+        self.law = parse_retry_config(message.retry_config, RetryLaw())
+        limits = message.rate_limits
+        self.bucket.configure(limits.max_dispatches_per_second, limits.max_burst_size)
+
+    @property
+    def name(self) -> str:
+        """The queue's full name."""
+        return str(self.message.name)
+
+    @property
+    def full(self) -> bool:
+        """Whether it has as many attempts in flight as it may."""
+        return bool(self.in_flight >= self.message.rate_limits.max_concurrent_dispatches)
+
+    @property
+    def running(self) -> bool:
+        """Whether its tasks are dispatched at all."""
+        return bool(self.message.state == RUNNING)
+
+    def head(self, store: Store) -> tuple[int, int] | None:
+        """When the first waiting task is due, and its number; None when no task waits."""
+        if not self._head_known:
+            self._head = store.head(self.number)
+            self._head_known = True
+        return self._head
+
+    def offer(self, due: int, seq: int) -> None:
+        """A task has come to wait."""
+        if self._head_known and (self._head is None or (due, seq) < self._head):
+            self._head = (due, seq)
+
+    def forget(self) -> None:
+        """A task has ceased to wait: the head is looked up again when it is next needed."""
+        self._head_known = False
+
+
+class State:
+    """The parts of one server; everything but ``now`` is used with ``lock`` held."""
+
+    def __init__(
+        self,
+        path: str | Path | None,
+        clock: Callable[[], float],
+        create_queues: bool,
+        tombstone_seconds: float,
+        queue_tombstone_seconds: float,
+        defaults: QueueDefaults,
+    ) -> None:
+        self.store = Store(path)
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.closed = False
+        self.defaults = defaults
+        self._clock = clock
+        self._create_queues = create_queues
+        self._tombstone = micros(tombstone_seconds)
+        self._queue_tombstone = micros(queue_tombstone_seconds)
+        self._sweep_at = 0
+        self.queues: dict[str, LiveQueue] = {}
+        self.queues_by_number: dict[int, LiveQueue] = {}
+        for number, message in self.store.queues():
+            self._admit(number, Queue.FromString(message))
+
+    def now(self) -> int:
+        """The clock, in whole microseconds."""
+        return micros(self._clock())
+
+    @contextmanager
+    def call(self) -> Iterator[int]:
+        """Holds the lock for one RPC and gives the time; UNAVAILABLE once the server is closed."""
+        with self.lock:
+            if self.closed:
+                raise RpcError(grpc.StatusCode.UNAVAILABLE, "The local Cloud Tasks server is closed.")
+            now = self.now()
+            self.sweep(now)
+            yield now
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction of the store after whose failure nothing cached about waiting tasks is believed."""
+        try:
+            with self.store.transaction():
+                yield
+        except BaseException:
+            self.forget_heads()
+            raise
+
+    def sweep(self, now: int) -> None:
+        """Once in an hour, drops what is too old to keep."""
+        if now >= self._sweep_at:
+            self.store.sweep(now, now - RETENTION)
+            self._sweep_at = now + _SWEEP_EVERY
+            self.forget_heads()
+
+    def forget_heads(self) -> None:
+        """Has every queue look up its first waiting task anew."""
+        for queue in self.queues.values():
+            queue.forget()
+
+    def clear(self) -> None:
+        """Forgets every queue, task and tombstone."""
+        self.store.clear()
+        self.queues.clear()
+        self.queues_by_number.clear()
+        self.changed.notify_all()
+
+    # Queues.
+
+    def queue(self, name: str) -> LiveQueue:
+        """The queue of that name; NOT_FOUND in the real service's words when there is none."""
+        queue = self.queues.get(name)
+        if queue is None:
+            parse_queue(name)
+            raise refusals.not_found(refusals.QUEUE_NOT_FOUND)
+        return queue
+
+    def queue_for_tasks(self, name: str, now: int) -> LiveQueue:
+        """The queue of that name, created with the defaults if this server creates queues on first use.
+
+        A queue that was deleted a short while ago is not created: its name is not free yet.
+        """
+        queue = self.queues.get(name)
+        if queue is not None:
+            return queue
+        if not self._create_queues or self.store.buried(name, now):
+            return self.queue(name)
+        parse_queue(name)
+        return self.add_queue(complete_queue(Queue(), name, self.defaults))
+
+    def add_queue(self, message: Any) -> LiveQueue:
+        """Stores a new queue."""
+        number = self.store.add_queue(message.name, message.SerializeToString())
+        return self._admit(number, message)
+
+    def replace_queue(self, queue: LiveQueue, message: Any) -> None:
+        """Stores the new configuration of a queue; it may let attempts begin."""
+        self.store.replace_queue(queue.number, message.SerializeToString())
+        queue.configure(message)
+        self.changed.notify_all()
+
+    def remove_queue(self, queue: LiveQueue, now: int) -> None:
+        """Deletes a queue with its tasks; the names of all stay taken for their times."""
+        with self.transaction():
+            self.store.purge(queue.number, now + self._tombstone)
+            self.store.remove_queue(queue.number)
+            self.store.bury(queue.name, now + self._queue_tombstone)
+        del self.queues[queue.name]
+        del self.queues_by_number[queue.number]
+
+    def purge_queue(self, queue: LiveQueue, message: Any, now: int) -> None:
+        """Deletes the tasks of a queue and stores its message, which says when."""
+        with self.transaction():
+            self.store.purge(queue.number, now + self._tombstone)
+            self.store.replace_queue(queue.number, message.SerializeToString())
+        queue.configure(message)
+        queue.forget()
+
+    def _admit(self, number: int, message: Any) -> LiveQueue:
+        queue = LiveQueue(number, message)
+        self.queues[queue.name] = queue
+        self.queues_by_number[number] = queue
+        return queue
+
+    # Tasks.
+
+    def remove_task(self, row: TaskRow, now: int) -> None:
+        """Deletes a task; its name stays taken for a while."""
+        with self.store.transaction():
+            self.drop_task(row, now)
+
+    def drop_task(self, row: TaskRow, now: int) -> None:
+        """As :meth:`remove_task`, inside a transaction of the caller."""
+        self.store.drop_task(row, now + self._tombstone)
+        queue = self.queues_by_number.get(row.queue)
+        if queue is not None and not row.leased:
+            queue.forget()

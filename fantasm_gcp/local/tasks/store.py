@@ -1,0 +1,267 @@
+"""Queues, tasks and tombstones in one SQLite file, or in memory.
+
+All times are whole microseconds. The caller holds one lock around every call: there is one connection, and
+nothing here looks at the clock. A file belongs to one open store at a time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fantasm_gcp.errors import SettingsError
+
+FORMAT = 1
+"""Version of the tables, kept in the file as its ``user_version``."""
+
+NO_ANSWER = -1
+"""What stands for the status of an attempt that got no answer."""
+
+_TABLES = """
+CREATE TABLE queues (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, queue BLOB NOT NULL);
+CREATE TABLE tasks (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    queue INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    leased INTEGER NOT NULL DEFAULT 0,
+    dispatches INTEGER NOT NULL DEFAULT 0,
+    responses INTEGER NOT NULL DEFAULT 0,
+    executions INTEGER NOT NULL DEFAULT 0,
+    previous INTEGER,
+    first_dispatch INTEGER,
+    last_schedule INTEGER,
+    last_dispatch INTEGER,
+    last_response INTEGER,
+    task BLOB NOT NULL
+);
+CREATE INDEX waiting ON tasks (queue, leased, due);
+CREATE TABLE tombstones (name TEXT PRIMARY KEY, expires INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+_ROW = (
+    "seq, name, queue, due, created, leased, dispatches, responses, executions, previous, "
+    "first_dispatch, last_schedule, last_dispatch, last_response, task"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task as stored; ``seq`` is given once and never again, ``name`` may return after its tombstone.
+
+    ``dispatches`` counts attempts begun, ``responses`` those answered, ``executions`` those that the header
+    TaskExecutionCount counts. ``previous`` is the status of the last finished attempt.
+    """
+
+    seq: int
+    name: str
+    queue: int
+    due: int
+    created: int
+    leased: int
+    dispatches: int
+    responses: int
+    executions: int
+    previous: int | None
+    first_dispatch: int | None
+    last_schedule: int | None
+    last_dispatch: int | None
+    last_response: int | None
+    task: bytes
+
+
+class Store:
+    """The tables and every statement on them."""
+
+    def __init__(self, path: str | Path | None) -> None:
+        """Opens or creates the file; None keeps all in memory.
+
+        Raises ``OSError`` when another process has the file open, ``SettingsError`` when it is not a file of
+        this version. Attempts that were in flight when the file was last closed are as if unanswered, and
+        their tasks are due when they were.
+        """
+        try:
+            self._db = sqlite3.connect(
+                ":memory:" if path is None else path, timeout=0, isolation_level=None, check_same_thread=False
+            )
+            # An exclusive file needs no shared memory beside it and refuses a second server.
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._prepare(path)
+        except sqlite3.OperationalError as error:
+            raise OSError(f"cannot use {path}: {error} (is another server running on it?)") from error
+        except sqlite3.DatabaseError as error:
+            raise SettingsError(f"{path} is not a file of the local Cloud Tasks server: {error}") from error
+
+    def _prepare(self, path: str | Path | None) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            (foreign,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if foreign:
+                raise SettingsError(f"{path} is a database of something else: name another file")
+            self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+        elif version != FORMAT:
+            raise SettingsError(
+                f"{path} has format {version} and this version reads format {FORMAT}: "
+                "delete the file, or use the version that wrote it"
+            )
+        self._db.execute("UPDATE tasks SET leased = 0, previous = ? WHERE leased = 1", (NO_ANSWER,))
+
+    def close(self) -> None:
+        """Closes the file; nothing else may be called after it."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the statements inside, or none of them when an exception passes. Does not nest."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def clear(self) -> None:
+        """Forgets everything, tombstones too; numbers given to tasks are still not given again."""
+        with self.transaction():
+            for table in ("tasks", "queues", "tombstones"):
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # the three names above
+
+    # Queues.
+
+    def queues(self) -> list[tuple[int, bytes]]:
+        """Every queue: its number and its serialized message."""
+        return self._db.execute("SELECT id, queue FROM queues ORDER BY id").fetchall()
+
+    def add_queue(self, name: str, message: bytes) -> int:
+        """Stores a new queue and answers its number."""
+        cursor = self._db.execute("INSERT INTO queues (name, queue) VALUES (?, ?)", (name, message))
+        assert cursor.lastrowid is not None  # noqa: S101  # an INSERT always sets it
+        return cursor.lastrowid
+
+    def replace_queue(self, queue: int, message: bytes) -> None:
+        """Stores the new message of a queue."""
+        self._db.execute("UPDATE queues SET queue = ? WHERE id = ?", (message, queue))
+
+    def remove_queue(self, queue: int) -> None:
+        """Deletes a queue; its tasks are deleted apart, with :meth:`purge`."""
+        self._db.execute("DELETE FROM queues WHERE id = ?", (queue,))
+
+    # Tombstones: of tasks and of queues, whose names cannot be equal.
+
+    def bury(self, name: str, expires: int) -> None:
+        """Keeps a name from being used before ``expires``."""
+        self._db.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (name, expires))
+
+    def buried(self, name: str, now: int) -> bool:
+        """Whether a name may not be used yet."""
+        row = self._db.execute("SELECT expires FROM tombstones WHERE name = ?", (name,)).fetchone()
+        return row is not None and row[0] > now
+
+    def sweep(self, now: int, oldest: int) -> None:
+        """Drops expired tombstones, and the tasks created before ``oldest`` that are not in flight."""
+        with self.transaction():
+            self._db.execute("DELETE FROM tombstones WHERE expires <= ?", (now,))
+            self._db.execute("DELETE FROM tasks WHERE created < ? AND leased = 0", (oldest,))
+
+    # Tasks.
+
+    def add_task(self, name: str, queue: int, due: int, created: int, task: bytes) -> int | None:
+        """Stores a task and answers its number; None when there is a task of that name."""
+        try:
+            cursor = self._db.execute(
+                "INSERT INTO tasks (name, queue, due, created, task) VALUES (?, ?, ?, ?, ?)",
+                (name, queue, due, created, task),
+            )
+        except sqlite3.IntegrityError:
+            return None
+        return cursor.lastrowid
+
+    def task(self, name: str) -> TaskRow | None:
+        """The task of that name."""
+        row = self._db.execute(f"SELECT {_ROW} FROM tasks WHERE name = ?", (name,)).fetchone()  # noqa: S608  # a constant
+        return None if row is None else TaskRow(*row)
+
+    def task_numbered(self, seq: int) -> TaskRow | None:
+        """The task of that number."""
+        row = self._db.execute(f"SELECT {_ROW} FROM tasks WHERE seq = ?", (seq,)).fetchone()  # noqa: S608  # a constant
+        return None if row is None else TaskRow(*row)
+
+    def page(self, queue: int, after: int, limit: int) -> list[TaskRow]:
+        """Up to ``limit`` tasks of a queue with numbers above ``after``, in that order."""
+        rows = self._db.execute(
+            f"SELECT {_ROW} FROM tasks WHERE queue = ? AND seq > ? ORDER BY seq LIMIT ?",  # noqa: S608  # a constant
+            (queue, after, limit),
+        )
+        return [TaskRow(*row) for row in rows]
+
+    def head(self, queue: int) -> tuple[int, int] | None:
+        """When the first waiting task of a queue is due, and its number."""
+        found: tuple[int, int] | None = self._db.execute(
+            "SELECT due, seq FROM tasks WHERE queue = ? AND leased = 0 ORDER BY due, seq LIMIT 1", (queue,)
+        ).fetchone()
+        return found
+
+    def due(self, queue: int, now: int, limit: int) -> list[tuple[int, int, str]]:
+        """Up to ``limit`` (-1: all) waiting tasks of a queue that are due: due time, number, name."""
+        return self._db.execute(
+            "SELECT due, seq, name FROM tasks WHERE queue = ? AND leased = 0 AND due <= ? ORDER BY due, seq LIMIT ?",
+            (queue, now, limit),
+        ).fetchall()
+
+    def count(self, queue: int | None) -> int:
+        """How many tasks a queue has, or all queues together."""
+        if queue is None:
+            row = self._db.execute("SELECT count(*) FROM tasks").fetchone()
+        else:
+            row = self._db.execute("SELECT count(*) FROM tasks WHERE queue = ?", (queue,)).fetchone()
+        return int(row[0])
+
+    def begin_attempt(self, seq: int, now: int) -> None:
+        """Records that an attempt has begun: the task is in flight and its count is one higher."""
+        self._db.execute(
+            "UPDATE tasks SET leased = 1, dispatches = dispatches + 1, "
+            "first_dispatch = coalesce(first_dispatch, :now), "
+            "last_schedule = due, last_dispatch = :now, last_response = NULL WHERE seq = :seq",
+            {"now": now, "seq": seq},
+        )
+
+    def end_attempt(self, row: TaskRow, now: int, status: int, executions: int, due: int | None) -> None:
+        """Records a failed attempt; ``due`` None leaves the task in flight, for another attempt holds it."""
+        answered = status != NO_ANSWER
+        self._db.execute(
+            "UPDATE tasks SET responses = ?, executions = ?, previous = ?, last_response = ?, "
+            "due = ?, leased = ? WHERE seq = ?",
+            (
+                row.responses + answered,
+                executions,
+                status,
+                now,
+                row.due if due is None else due,
+                int(due is None),
+                row.seq,
+            ),
+        )
+
+    def remove_task(self, row: TaskRow, expires: int) -> None:
+        """Deletes a task and keeps its name from being used before ``expires``."""
+        with self.transaction():
+            self.drop_task(row, expires)
+
+    def drop_task(self, row: TaskRow, expires: int) -> None:
+        """As :meth:`remove_task`, inside a transaction of the caller."""
+        self._db.execute("DELETE FROM tasks WHERE seq = ?", (row.seq,))
+        self.bury(row.name, expires)
+
+    def purge(self, queue: int, expires: int) -> None:
+        """Deletes all tasks of a queue, in flight or not, inside a transaction of the caller."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO tombstones SELECT name, ? FROM tasks WHERE queue = ?", (expires, queue)
+        )
+        self._db.execute("DELETE FROM tasks WHERE queue = ?", (queue,))

@@ -1,0 +1,53 @@
+"""Moments and spans as whole microseconds, the precision Cloud Tasks keeps.
+
+Whole numbers compare exactly: the moment the server says an attempt may begin is a moment at which it does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fantasm_gcp.local.tasks import refusals
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+
+_EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799  # years 1 to 9999, all a Timestamp may hold
+_LONGEST = 315_576_000_000  # 10,000 years, all a Duration may hold
+
+
+def micros(seconds: float) -> int:
+    """Seconds as the nearest microsecond; rounding makes it the inverse of :func:`seconds`."""
+    return round(seconds * SECOND)
+
+
+def seconds(moment: int) -> float:
+    """Microseconds as seconds."""
+    return moment / SECOND
+
+
+def parse_timestamp(value: Any, field: str) -> int:
+    """A protobuf Timestamp, truncated to the microsecond; INVALID_ARGUMENT when it holds no moment."""
+    if not (_EARLIEST <= value.seconds <= _LATEST and 0 <= value.nanos < 1_000_000_000):
+        raise refusals.invalid(f"{field} is not a valid timestamp.")
+    return int(value.seconds) * SECOND + int(value.nanos) // 1000
+
+
+def parse_duration(value: Any, field: str) -> int:
+    """A protobuf Duration, truncated to the microsecond; INVALID_ARGUMENT when it holds no span."""
+    nanos_fit = abs(value.nanos) < 1_000_000_000 and (value.seconds == 0 or value.nanos * value.seconds >= 0)
+    if not (abs(value.seconds) <= _LONGEST and nanos_fit):
+        raise refusals.invalid(f"{field} is not a valid duration.")
+    return int(value.seconds) * SECOND + int(value.nanos / 1000)
+
+
+def fill(value: Any, amount: int) -> None:
+    """Sets a protobuf Timestamp, or a Duration that is not negative."""
+    value.seconds, rest = divmod(amount, SECOND)
+    value.nanos = rest * 1000
+
+
+def render_eta(moment: int) -> str:
+    """A moment as the header TaskETA has it: seconds of the epoch, with six digits behind the point."""
+    whole, rest = divmod(moment, SECOND)
+    return f"{whole}.{rest:06d}"
