@@ -1,4 +1,67 @@
 """Workflows as finite state machines on Google Cloud Tasks and Datastore.
 
-Importing this package loads no Google client; they are made when first needed, one for each process.
+Importing this package loads neither Flask nor a Google client; they are loaded when first needed.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fantasm_gcp.action import ContinuationFSMAction, DatastoreContinuationFSMAction, FSMAction
+from fantasm_gcp.core.context import Context, Contexts, StepObject
+from fantasm_gcp.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    ContextTooLargeError,
+    DefinitionError,
+    FantasmError,
+    MissingDefinitionError,
+    NoEventError,
+    RefusedError,
+    SettingsError,
+    StartError,
+    StepError,
+    StoreError,
+    UnavailableError,
+    UnknownEventError,
+    UnknownMachineError,
+)
+from fantasm_gcp.settings import Settings
+
+if TYPE_CHECKING:
+    from fantasm_gcp.web.extension import Fantasm
+
+__all__ = [
+    "AlreadyExistsError",
+    "ConflictError",
+    "Context",
+    "ContextTooLargeError",
+    "Contexts",
+    "ContinuationFSMAction",
+    "DatastoreContinuationFSMAction",
+    "DefinitionError",
+    "FSMAction",
+    "Fantasm",
+    "FantasmError",
+    "MissingDefinitionError",
+    "NoEventError",
+    "RefusedError",
+    "Settings",
+    "SettingsError",
+    "StartError",
+    "StepError",
+    "StepObject",
+    "StoreError",
+    "UnavailableError",
+    "UnknownEventError",
+    "UnknownMachineError",
+]
+
+_LAZY = {"Fantasm": "fantasm_gcp.web.extension"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
 from typing import Any, Protocol, cast
@@ -54,7 +54,7 @@ def load_definitions(path: str | os.PathLike[str]) -> Definitions:
 
     Raises :class:`DefinitionError` when the file cannot be read or has problems.
     """
-    file = os.fspath(path)
+    file = os.fsdecode(path)
     try:
         with open(file, "rb") as stream:
             content = stream.read()
@@ -64,7 +64,7 @@ def load_definitions(path: str | os.PathLike[str]) -> Definitions:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = content[: error.start].decode("utf-8-sig")
+        before = error.object[: error.start].decode()
         place = _Lines(content.decode("utf-8-sig", "replace"), file).at_index(len(before))
         problem = place.error(f"the file is not UTF-8: {error.reason}", "save it in the encoding UTF-8")
         raise DefinitionError((problem,)) from error
@@ -92,14 +92,18 @@ def parse_tree(text: str, file: str, parser: type[Any] = YAML_PARSER) -> Node:
         raise DefinitionError((place.error(f"the character U+{ord(forbidden[0]):04X} is not allowed"),))
     try:
         return _Builder(lines).build(yaml.parse(text, Loader=parser))
-    except yaml.MarkedYAMLError as error:
+    except yaml.YAMLError as error:
         raise DefinitionError((_syntax_problem(error, lines),)) from error
 
 
-def _syntax_problem(error: yaml.MarkedYAMLError, lines: _Lines) -> Problem:
+def _syntax_problem(error: yaml.YAMLError, lines: _Lines) -> Problem:
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return lines.at(None).error(f"YAML error: {error}")
     place = lines.at(error.problem_mark or error.context_mark)
-    indented = lines.text(place.line)[: place.column]
-    hint = "YAML does not allow tabs for indentation; use spaces" if "\t" in indented else ""
+    line = lines.text(place.line)
+    indentation = line[: len(line) - len(line.lstrip())]
+    tabs = "\t" in indentation and place.column <= len(indentation)
+    hint = "YAML does not allow tabs for indentation; use spaces" if tabs else ""
     doing = f" {error.context}" if error.context else ""
     return place.error(f"YAML error{doing}: {error.problem}", hint)
 
@@ -257,11 +261,10 @@ def _merged(children: list[Node]) -> tuple[tuple[Node, Node], ...]:
 class Action(Protocol):
     """What a state's ``action`` names: an object of the user's class.
 
-    ``execute(context, obj)`` returns an event or None; a continuation state's action also has
-    ``continuation(context, obj, token)``.
+    It returns an event or None; a continuation state's action also has ``continuation(context, obj, token)``.
     """
 
-    execute: Callable[..., Any]
+    def execute(self, context: Any, obj: Any) -> str | None: ...
 
 
 class Actions(Mapping[str, Action]):
@@ -344,9 +347,10 @@ def resolve_action(dotted: str, place: Place | None = None) -> Action:
         raise _failure(place, f"{quoted(dotted)} is not a class but {_a_kind_of(action_class)}")
     try:
         action = action_class()
+        execute = getattr(action, "execute", None)
     except (Exception, SystemExit) as error:  # a user's constructor may raise anything
         raise _failure(place, f"{quoted(dotted)} cannot be made: {_described(error)}") from error
-    if not callable(getattr(action, "execute", None)):
+    if not callable(execute):
         names = [name for name in dir(action_class) if not name.startswith("_")]
         hint = did_you_mean("execute", names) or "add execute(self, context, obj)"
         raise _failure(place, f"{quoted(dotted)} has no method execute()", hint)
@@ -412,7 +416,7 @@ def _named(error: BaseException) -> str:
 
 
 def _origin(error: BaseException) -> str:
-    """Where an exception comes from: a syntax error's own place, or the innermost line that is not the import's."""
+    """Where an exception comes from: a syntax error's own place, or the innermost line of users' code."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" (at {error.filename}:{error.lineno}: {(error.text or '').strip()})"
     frames = [

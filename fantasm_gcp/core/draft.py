@@ -159,10 +159,10 @@ class _Reading:
         drafts = []
         rest = iter(zip(node.items, (*node.items[1:], None), strict=True))
         for item, following in rest:
-            if _is_torn(item, following, level):
+            if torn_at := _torn_at(item, following, level):
                 self._holes.add(attribute.name)
-                place = item.place if following is None else following.place
-                self._findings.error(place, f"{_CALLED[level]} is written as two items", "remove this dash")
+                message = f"{_CALLED[level]} is written as two items"
+                self._findings.error(torn_at, message, "remove the dash before this")
                 next(rest)
             elif isinstance(item, MappingNode):
                 drafts.append(read_draft(item, level, self._findings))
@@ -181,17 +181,18 @@ class _Reading:
             )
 
 
-def _is_torn(item: Node, following: Node | None, level: Level) -> bool:
-    """Whether a stray dash made two items of one: what the first lacks of the required, the second has.
+def _torn_at(item: Node, following: Node | None, level: Level) -> Place | None:
+    """Where a stray dash made two items of one: what the first lacks of the required, the second has.
 
     Fantasm's own article writes transitions so: ``- to: X`` and then ``- event: ok``.
     """
     if not isinstance(item, MappingNode) or not isinstance(following, MappingNode):
-        return False
+        return None
     required = {name for name, attribute in attributes_of(level).items() if attribute.required}
     first, second = _keys(item), _keys(following)
-    torn = not first >= required and not second >= required
-    return torn and first | second >= required and not first & second
+    if first >= required or second >= required or first & second or not first | second >= required:
+        return None
+    return following.place
 
 
 def _keys(node: MappingNode) -> set[str]:

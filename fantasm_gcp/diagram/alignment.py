@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from fantasm_gcp.diagram.layering import Layered
 
@@ -35,7 +36,9 @@ def align(graph: Layered, ranks: Sequence[Sequence[int]], extents: Sequence[Exte
                 rows.reverse()
             neighbours = graph.above if from_above else graph.below
             root = _blocks(rows, neighbours, forbidden)
-            xs = _compact(ranks if to_left else [row[::-1] for row in ranks], root, extents if to_left else mirrored)
+            xs = _compact(
+                ranks if to_left else [row[::-1] for row in ranks], root, extents if to_left else mirrored
+            )
             layouts.append(xs if to_left else [-x for x in xs])
     return _balance(layouts, extents)
 
@@ -44,7 +47,7 @@ def _conflicts(graph: Layered, ranks: Sequence[Sequence[int]]) -> set[tuple[int,
     """Segments that cross an inner segment of a long arrow: these give way."""
     found: set[tuple[int, int]] = set()
     place = {vertex: at for row in ranks for at, vertex in enumerate(row)}
-    for upper, lower in zip(ranks, ranks[1:], strict=False):
+    for upper, lower in pairwise(ranks):
         left, scanned = 0, 0
         for at, vertex in enumerate(lower):
             inner = next((u for u in graph.above[vertex] if min(u, vertex) >= graph.nodes), None)
@@ -62,7 +65,7 @@ def _conflicts(graph: Layered, ranks: Sequence[Sequence[int]]) -> set[tuple[int,
 def _blocks(
     rows: Sequence[Sequence[int]], neighbours: list[list[int]], forbidden: set[tuple[int, int]]
 ) -> list[int]:
-    """The root of each vertex's block, tying it to a median neighbour in the row before where that is free."""
+    """The root of each vertex's block, tied where possible to a median neighbour in the row before."""
     place = {vertex: at for row in rows for at, vertex in enumerate(row)}
     root = list(range(len(neighbours)))
     tied = [False] * len(neighbours)
@@ -85,7 +88,7 @@ def _compact(rows: Sequence[Sequence[int]], root: list[int], extents: Sequence[E
     after: dict[int, dict[int, float]] = {block: {} for block in root}
     waiting = dict.fromkeys(after, 0)
     for row in rows:
-        for left, right in zip(row, row[1:], strict=False):
+        for left, right in pairwise(row):
             apart = extents[left].after + extents[right].before
             known = after[root[left]].get(root[right])
             waiting[root[right]] += known is None
@@ -105,7 +108,7 @@ def _compact(rows: Sequence[Sequence[int]], root: list[int], extents: Sequence[E
 
 
 def _balance(layouts: list[list[float]], extents: Sequence[Extent]) -> list[float]:
-    """Shifts the four to the borders of the narrowest and takes, for each vertex, the mean of the middle two."""
+    """Shifts the four to the borders of the narrowest and takes the mean of each vertex's middle two."""
     spans = [
         (
             min(x - extent.before for x, extent in zip(layout, extents, strict=True)),

@@ -1,4 +1,4 @@
-"""What stands in a state's box and how much room it takes: its name, what it is, how many instances are there."""
+"""What stands in a state's box, and how much room it takes: name, marks, and badges with counts."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def row_height(row: Sequence[Chip]) -> float:
 def describe(state: State, counts: StateCounts | None) -> str:
     """A state in words, as in ``SendEmail: initial, continuation; 42 running, 2 failed``."""
     roles = [word for word, is_so in (("initial", state.initial), ("final", state.final)) if is_so]
-    words = ", ".join([*roles, *(text for _, text in _marks(state))])
+    words = ", ".join([*roles, *marks(state)])
     numbers = ", ".join(f"{count:,} {word}" for _, word, count in _numbers(counts or StateCounts()))
     told = "; ".join(part for part in (words, numbers) if part)
     return f"{state.name}: {told}" if told else state.name
@@ -95,6 +95,11 @@ def describe(state: State, counts: StateCounts | None) -> str:
 def seconds(period: float) -> str:
     """A period as ``3 s`` or ``0.5 s``."""
     return f"{period:g} s" if period < 1e6 else f"{period:.0f} s"
+
+
+def marks(state: State) -> Iterator[str]:
+    """What a state is beside initial and final, in words such as ``fan-in 3 s``."""
+    return (text for _, text in _marks(state))
 
 
 def _marks(state: State) -> Iterator[tuple[str, str]]:

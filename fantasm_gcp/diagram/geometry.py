@@ -76,7 +76,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
-    """One piece of an arrow's line, from the end of the piece before: straight, or a curve with two controls."""
+    """A piece of a line, from the end of the piece before: straight, or a curve with two controls."""
 
     end: Point
     controls: tuple[Point, Point] | None = None

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import isqrt
 
 from fantasm_gcp.diagram.geometry import Link
 
@@ -31,7 +33,7 @@ class Layered:
 
 
 def layer(count: int, links: Sequence[Link]) -> Layered:
-    """Gives every node a rank, node 0 the lowest, and every link a chain of vertices, one in each rank."""
+    """Gives every node a rank, and every link a vertex in each rank it passes; node 0 starts the walk."""
     backward = _backward(count, links)
     pairs = [
         (link.target, link.source) if against else (link.source, link.target)
@@ -50,7 +52,7 @@ def layer(count: int, links: Sequence[Link]) -> Layered:
     above: list[list[int]] = [[] for _ in rank]
     below: list[list[int]] = [[] for _ in rank]
     for chain in chains:
-        for upper, lower in zip(chain, chain[1:], strict=False):
+        for upper, lower in pairwise(chain):
             below[upper].append(lower)
             above[lower].append(upper)
     return Layered(count, rank, chains, backward, labelled, above, below)
@@ -72,16 +74,16 @@ def _backward(count: int, links: Sequence[Link]) -> list[bool]:
         path = [(root, iter(leaving[root]))]
         while path:
             node, rest = path[-1]
-            index = next(rest, None)
-            if index is None:
+            for index in rest:
+                target = links[index].target
+                backward[index] = state[target] == 1
+                if state[target] == 0:
+                    state[target] = 1
+                    path.append((target, iter(leaving[target])))
+                    break
+            else:
                 state[node] = 2
                 path.pop()
-                continue
-            target = links[index].target
-            backward[index] = state[target] == 1
-            if state[target] == 0:
-                state[target] = 1
-                path.append((target, iter(leaving[target])))
     return backward
 
 
@@ -95,13 +97,12 @@ def _ranks(count: int, pairs: Sequence[tuple[int, int]]) -> list[int]:
     order = _topological(before, after)
     rank = [0] * count
     for node in order:
-        first = 0 if node == 0 else 1
-        rank[node] = max((rank[each] + 1 for each in before[node]), default=first)
+        rank[node] = max((rank[each] + 1 for each in before[node]), default=0)
     for _ in range(_TIGHTENING_PASSES):
         moved = False
         for node in reversed(order):
             pull = len(after[node]) - len(before[node])
-            if node == 0 or pull == 0:
+            if pull == 0:
                 continue
             if pull > 0:
                 wanted = min(rank[each] for each in after[node]) - 1
@@ -111,6 +112,8 @@ def _ranks(count: int, pairs: Sequence[tuple[int, int]]) -> list[int]:
             rank[node] = wanted
         if not moved:
             break
+    lowest = min(rank)
+    rank = [each - lowest for each in rank]
     _spread_isolated(rank, [node for node in range(1, count) if not before[node] and not after[node]])
     return rank
 
@@ -128,7 +131,7 @@ def _topological(before: list[list[int]], after: list[list[int]]) -> list[int]:
 
 def _spread_isolated(rank: list[int], isolated: list[int]) -> None:
     """Nodes without any link fill the emptiest ranks, so that they do not pile up in one."""
-    highest = max(max(rank), 4 if len(isolated) > 1 else 1)
+    highest = max(1, *rank, isqrt(len(isolated)))
     held = [0] * (highest + 1)
     for node, each in enumerate(rank):
         if node not in isolated:

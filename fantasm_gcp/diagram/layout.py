@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from fantasm_gcp.diagram.alignment import Extent, align
 from fantasm_gcp.diagram.geometry import Layout, Link, Node, Rect, Route, Size
 from fantasm_gcp.diagram.layering import Layered, layer
 from fantasm_gcp.diagram.ordering import order
-from fantasm_gcp.diagram.routing import Plan, loop_reach, loop_routes, loop_span, route
+from fantasm_gcp.diagram.routing import PORT_GAP, Plan, loop_reach, loop_routes, loop_span, route
 
 MARGIN = 20.0
-PORT_GAP = 12.0  # between the ends of two arrows on one side of a node
 _BETWEEN_NODES = 26.0
 _BETWEEN_LINES = 11.0
 _LABEL_AIR = 5.0  # on either side of a label, across the ranks
-_BAND_GAP = 26.0  # at least, from rank to rank
-_BAND_GAP_MOST = 64.0
+_BAND_GAP = (26.0, 31.0)  # at least, from rank to rank: top down, left to right
+_BAND_GAP_MOST = 70.0
 _SLOPE = 0.13  # of a bend's height, added to the gap it has to bend in
 
 
@@ -37,7 +37,7 @@ class Arrangement:
 
 
 def arrange(nodes: Sequence[Node], links: Sequence[Link]) -> Arrangement:
-    """Ranks and orders the nodes; node 0 comes first. Links join different nodes; there is at least one node."""
+    """Ranks and orders the nodes, at least one; node 0 comes first. Links join different nodes."""
     graph = layer(len(nodes), links)
     return Arrangement(tuple(nodes), tuple(links), graph, order(graph))
 
@@ -71,7 +71,7 @@ def _grown(arrangement: Arrangement, horizontal: bool) -> list[Size]:
         ends[chain[-1]][0] += 1
     sizes = []
     for node, sides in zip(arrangement.nodes, ends, strict=True):
-        needed = PORT_GAP * (max(sides) + 1)
+        needed = PORT_GAP * (max(sides) + 1) if max(sides) > 1 else 0.0
         loops = loop_span(node.loops, horizontal=horizontal)
         width, height = node.size.width, node.size.height
         if horizontal:
@@ -113,14 +113,14 @@ def _bands(
         depth[rank] = max(depth[rank], label.width if horizontal else label.height)
     steepest = [0.0] * len(depth)
     for chain in graph.chains:
-        for low, high in zip(chain, chain[1:], strict=False):
+        for low, high in pairwise(chain):
             rank = graph.rank[low]
             steepest[rank] = max(steepest[rank], abs(cross[low] - cross[high]))
     bands = []
     start = 0.0
     for each, bend in zip(depth, steepest, strict=True):
         bands.append((start, start + each))
-        start += each + min(_BAND_GAP_MOST, _BAND_GAP + _SLOPE * bend)
+        start += each + min(_BAND_GAP_MOST, _BAND_GAP[horizontal] + _SLOPE * bend)
     return bands
 
 

@@ -1,4 +1,4 @@
-"""Who stands above whom within a rank: medians of the neighbours, then swaps, keeping the fewest crossings."""
+"""Who stands above whom in a rank: medians of the neighbours, then swaps, keeping the fewest crossings."""
 
 from __future__ import annotations
 

@@ -1,20 +1,23 @@
-"""The lines: where an arrow leaves and enters a node, how it runs between the ranks, how a self loop turns."""
+"""The lines: where an arrow leaves and enters a node, how it runs between ranks, how a self loop turns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from fantasm_gcp.diagram.geometry import Link, Point, Rect, Route, Size, Stroke
 from fantasm_gcp.diagram.layering import Layered
 
 ARROW = 9.0  # length of an arrowhead
-_PORT_GAP = 12.0
+PORT_GAP = 12.0  # between the ends of two arrows on one side of a node
 _LABEL_GAP = 4.0  # between a line's end and the label it stops for
 _LOOP_RISE = 26.0
 _LOOP_OPENING = 20.0
 _LOOP_SLOT = 30.0
 _LOOP_AIR = 6.0
+_LOOP_LIFT = 3.0  # of a label above an arch
+_STRAIGHT = 1e6  # how much more a straight line counts than one that bends anyway
 _FLAT = 0.5  # a bend smaller than this is drawn as a straight line
 
 
@@ -59,13 +62,13 @@ def _ports(plan: Plan, *, high: bool) -> dict[int, float]:
         nexts = {link: plan.graph.chains[link][1 if high else -2] for link in links}
         links.sort(key=lambda link: (place[nexts[link]], link))
         rect = plan.rects[node]
-        half = (rect.height if plan.horizontal else rect.width) / 2 - _PORT_GAP
+        half = max(0.0, (rect.height if plan.horizontal else rect.width) / 2 - PORT_GAP)
         center = plan.cross[node]
         wanted = []
         for link in links:
             ahead = plan.cross[nexts[link]]
-            wanted.append((ahead, 50.0) if abs(ahead - center) <= half else (center, 1.0))
-        gap = min(_PORT_GAP, 2 * half / max(1, len(links) - 1))
+            wanted.append((ahead, _STRAIGHT) if abs(ahead - center) <= half else (center, 1.0))
+        gap = min(PORT_GAP, 2 * half / max(1, len(links) - 1))
         ports.update(zip(links, _spread(wanted, gap, center - half, center + half), strict=True))
     return ports
 
@@ -128,12 +131,18 @@ def _route(plan: Plan, index: int, first: float, last: float) -> Route:
 
 
 def _piece(plan: Plan, run: Sequence[Knot]) -> tuple[Point, tuple[Stroke, ...]]:
-    strokes = []
-    for at, (here, there) in enumerate(zip(run, run[1:], strict=False)):
+    strokes: list[Stroke] = []
+    level: float | None = None  # the cross coordinate of the straight stroke being drawn
+    for at, (here, there) in enumerate(pairwise(run)):
         end = _point(plan, there)
         if at % 2 == 0 or abs(here[1] - there[1]) < _FLAT:
+            # A straight line through many ranks is one stroke.
+            if strokes and level == there[1]:
+                strokes.pop()
             strokes.append(Stroke(end))
+            level = there[1]
         else:
+            level = None
             half = (here[0] + there[0]) / 2
             strokes.append(Stroke(end, (_point(plan, (half, here[1])), _point(plan, (half, there[1])))))
     return _point(plan, run[0]), tuple(strokes)
@@ -148,7 +157,7 @@ def _centered(center: Point, size: Size) -> Rect:
 
 
 def loop_span(labels: Sequence[Size], *, horizontal: bool) -> float:
-    """How long a node's side must be to carry its self loops: the top when horizontal, else the right side."""
+    """How long a side must be to carry a node's self loops: the top when horizontal, else the right one."""
     return sum(_slots(labels, horizontal=horizontal)) + 2 * _LOOP_AIR if labels else 0.0
 
 
@@ -157,7 +166,7 @@ def loop_reach(labels: Sequence[Size], *, horizontal: bool) -> float:
     if not labels:
         return 0.0
     if horizontal:
-        return _LOOP_RISE + max(label.height for label in labels)
+        return _LOOP_RISE + _LOOP_LIFT + max(label.height for label in labels)
     return _LOOP_RISE + _LABEL_GAP + max(label.width for label in labels)
 
 
@@ -181,8 +190,10 @@ def _arch(rect: Rect, middle: float, label: Size) -> Route:
     left, right, crest = middle - _LOOP_OPENING / 2, middle + _LOOP_OPENING / 2, rect.y - _LOOP_RISE * 4 / 3
     tip = Point(right, rect.y)
     base = Point(right, rect.y - ARROW)
-    line = Stroke(base, (Point(left - 5, crest + 4), Point(right + 1, crest)))
-    box = Rect(middle - label.width / 2, rect.y - _LOOP_RISE - label.height + 1, label.width, label.height)
+    line = Stroke(base, (Point(left - 2, crest + 3), Point(right + 1, crest)))
+    box = Rect(
+        middle - label.width / 2, rect.y - _LOOP_RISE - _LOOP_LIFT - label.height, label.width, label.height
+    )
     return Route(((Point(left, rect.y), (line,)),), base, tip, box)
 
 

@@ -6,7 +6,7 @@ in one page, and the same machine always gives the same text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 
 from fantasm_gcp.core.definition import Machine, State
@@ -18,8 +18,7 @@ from fantasm_gcp.diagram.card import (
     GLYPH,
     MARK_SIZE,
     NAME_LINE,
-    PADDING_X,
-    PADDING_Y,
+    NAME_SIZE,
     SPACING,
     Card,
     Chip,
@@ -64,12 +63,13 @@ def render_svg(
     scene = stage(machine, counts or {})
     width, height = _n(scene.layout.width), _n(scene.layout.height)
     title = _escaped(f"Machine {machine.name}")
+    given = f' nonce="{_escaped(nonce)}"' if nonce else ""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="{SCOPE}" width="{width}" height="{height}"'
         f' viewBox="0 0 {width} {height}" role="{"group" if link else "img"}" aria-label="{title}">',
         f"<title>{title}</title>",
         f"<desc>{_escaped(_description(machine, counts or {}))}</desc>",
-        f"<style{f' nonce="{_escaped(nonce)}"' if nonce else ''}>{STYLE}</style>",
+        f"<style{given}>{STYLE}</style>",
         f'<rect class="canvas" width="{width}" height="{height}" rx="{_n(_RADIUS)}"/>',
         '<g aria-hidden="true">',
         *_start(scene),
@@ -105,7 +105,7 @@ def _arrow(arrow: Arrow) -> str:
     label = ""
     if arrow.route.label is not None:
         middle = arrow.route.label.center
-        label = _words("event", event, middle.x, middle.y, EVENT_SIZE)
+        label = _words("event", event, middle, EVENT_SIZE)
     told = _escaped(f"{source}, on {event}, to {target}{queue}")
     return (
         f'<g class="edge" data-from="{_escaped(source)}" data-event="{_escaped(event)}"'
@@ -150,7 +150,7 @@ def _content(card: Card, rect: Rect) -> Iterator[str]:
     yield from _borders(card.state, face)
     height = NAME_LINE + sum(map(row_height, card.rows))
     top = face.center.y - height / 2
-    yield _words("name", card.state.name, face.center.x, top + NAME_LINE / 2, card.name_width, bold=True)
+    yield _words("name", card.state.name, Point(face.center.x, top + NAME_LINE / 2), NAME_SIZE)
     top += NAME_LINE
     for row in card.rows:
         middle = top + row_height(row) / 2 + 1
@@ -159,3 +159,69 @@ def _content(card: Card, rect: Rect) -> Iterator[str]:
             yield _chip(chip, left, middle)
             left += chip.width + SPACING
         top += row_height(row)
+
+
+def _borders(state: State, face: Rect) -> Iterator[str]:
+    if state.continuation:
+        for behind in (2, 1):
+            inset, drop = 2 * DECK * behind, DECK * behind
+            yield _rounded("behind", Rect(face.x + inset, face.y + drop, face.width - 2 * inset, face.height))
+    yield _rounded("card", face)
+    if state.final:
+        width, height = face.width - 2 * _INSET, face.height - 2 * _INSET
+        yield _rounded("inner", Rect(face.x + _INSET, face.y + _INSET, width, height), _RADIUS - _INSET)
+
+
+def _chip(chip: Chip, left: float, middle: float) -> str:
+    kind, back = f"mark {chip.glyph}", ""
+    if chip.badge:
+        kind = f"badge {chip.glyph}"
+        box = Rect(left, middle - BADGE_HEIGHT / 2, chip.width, BADGE_HEIGHT)
+        back = _rounded("back", box, BADGE_HEIGHT / 2)
+        left += BADGE_PADDING
+    glyph = (
+        f'<path class="glyph" transform="translate({_n(left)} {_n(middle - GLYPH / 2)})"'
+        f' d="{_GLYPHS[chip.glyph]}"/>'
+    )
+    words = _words("", chip.text, Point(left + GLYPH + GAP, middle), MARK_SIZE)
+    return f'<g class="{kind}">{back}{glyph}{words}</g>'
+
+
+def _rounded(kind: str, rect: Rect, radius: float = _RADIUS) -> str:
+    return (
+        f'<rect class="{kind}" x="{_n(rect.x)}" y="{_n(rect.y)}" width="{_n(rect.width)}"'
+        f' height="{_n(rect.height)}" rx="{_n(radius)}"/>'
+    )
+
+
+def _words(kind: str, text: str, at: Point, size: float) -> str:
+    """A line of text whose middle is at a height; the shift to the base line is a third of the size."""
+    named = f' class="{kind}"' if kind else ""
+    pressed = ""
+    if len(text) >= _LONG:
+        length = text_width(text, size, bold=kind == "name")
+        pressed = f' textLength="{_n(length)}" lengthAdjust="spacingAndGlyphs"'
+    return f'<text{named} x="{_n(at.x)}" y="{_n(at.y + size * 0.355)}"{pressed}>{_escaped(text)}</text>'
+
+
+def _p(point: Point) -> str:
+    return f"{_n(point.x)} {_n(point.y)}"
+
+
+def _n(number: float) -> str:
+    """A coordinate to a tenth of a pixel."""
+    return f"{round(number, 1) + 0.0:g}" if abs(number) < 1e5 else f"{number:.1f}"
+
+
+def _escaped(text: str) -> str:
+    """Text safe in content and in attributes; what XML cannot hold at all becomes a replacement character."""
+    return escape("".join(each if _in_xml(each) else "\ufffd" for each in text))
+
+
+def _in_xml(character: str) -> bool:
+    code = ord(character)
+    return (code >= 0x20 and not 0xD800 <= code <= 0xDFFF and code not in (0xFFFE, 0xFFFF)) or code in (
+        9,
+        10,
+        13,
+    )

@@ -25,6 +25,7 @@ _COLOURS: Final = {  # name: (light, dark); text has at least 4.5:1 to what it s
     "running-back": ("#dfeafc", "#1b3557"),
     "failed": ("#a01a17", "#ffb3b0"),
     "failed-back": ("#fce2e0", "#561f22"),
+    "failed-edge": ("#c8322d", "#de6f6a"),
     "done": ("#175c2e", "#a2e2b4"),
     "done-back": ("#dcf2e2", "#183d26"),
 }
@@ -37,7 +38,7 @@ _RULES: Final = f"""
 .S .card,.S .inner,.S .behind{{fill:var(--_card);stroke:var(--_border);stroke-width:1.5}}
 .S .inner{{fill:none;stroke-width:1.25}}
 .S .behind{{fill:var(--_card-behind)}}
-.S .failing .card,.S .failing .inner,.S .failing .behind{{stroke:var(--_failed)}}
+.S .failing .card,.S .failing .inner,.S .failing .behind{{stroke:var(--_failed-edge)}}
 .S .name{{font-size:14px;font-weight:700}}
 .S .mark text{{font-size:11px;fill:var(--_muted);text-anchor:start}}
 .S .badge text{{font-size:11px;font-weight:700;text-anchor:start}}
@@ -65,9 +66,7 @@ def _badge_rules() -> str:
 
 
 def _palette(dark: bool) -> str:
-    return ";".join(
-        f"--_{name}:var(--fsm-{name},{colours[dark]})" for name, colours in _COLOURS.items()
-    )
+    return ";".join(f"--_{name}:var(--fsm-{name},{colours[dark]})" for name, colours in _COLOURS.items())
 
 
 def _style() -> str:

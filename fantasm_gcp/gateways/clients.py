@@ -53,7 +53,7 @@ def datastore_users(channels: Channels, settings: Settings, api: DatastoreClient
     }
     if channels.datastore is None or settings.datastore_emulator_host:
         # Where the environment names an emulator the client refuses credentials and needs none.
-        client = datastore.Client(**options)
+        client = datastore.Client(**options)  # type: ignore[no-untyped-call]  # the client is untyped
     else:
         client = datastore.Client(**options, credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]  # google-auth is untyped
     # The client has no public way to be given its connection. A test pins that this one is used.

@@ -25,6 +25,7 @@ BATCH = 100
 
 TIMEOUT = 20.0
 UNLIMITED = -1
+_METHODS = {"GET": types.HttpMethod.GET, "POST": types.HttpMethod.POST}
 DEFAULT_MIN_BACKOFF = 0.1
 DEFAULT_MAX_BACKOFF = 3600.0
 DEFAULT_MAX_DOUBLINGS = 16
@@ -76,7 +77,7 @@ def task_pb(parent: str, callback: Callback) -> Any:
     """The task message of a callback."""
     task = TaskPb(name=f"{parent}/tasks/{callback.name}")
     request = task.app_engine_http_request
-    request.http_method = types.HttpMethod[callback.method]
+    request.http_method = _METHODS[callback.method]
     request.relative_uri = callback.url
     request.headers.update(callback.headers)
     request.body = callback.body

@@ -29,7 +29,7 @@ from fantasm_gcp.core.records import (
 )
 from fantasm_gcp.gateways.payloads import KEEP_SECONDS, KIND, Inline, Reference, Remembered, place, unpack
 from fantasm_gcp.gateways.rows import Properties, read_row, write_row
-from fantasm_gcp.gateways.vendor_errors import ours
+from fantasm_gcp.gateways.vendor_errors import is_contention, ours
 from fantasm_gcp.gateways.wire import Query, Wire
 
 MutationPb = types.Mutation.pb()
@@ -62,11 +62,12 @@ class DatastoreStore:
         results = [found.get(key) for key in keys]
         return [None if each is None else Stored(self.row(each.entity), each.version) for each in results]
 
-    def row(self, entity: Any) -> Any:
-        """The row that an entity holds, its context fetched where it lies elsewhere."""
+    def row(self, entity: Any, *, resolve: bool = True) -> Any:
+        """The row that an entity holds. A context that lies elsewhere is fetched, or left empty."""
         properties = entity.properties
         if "payload" in properties:
-            return read_row(entity, self._read_payload(Reference.parse(properties["payload"].string_value)))
+            reference = Reference.parse(properties["payload"].string_value)
+            return read_row(entity, self._read_payload(reference) if resolve else b"")
         stored = properties["context"].blob_value if "context" in properties else b""
         return read_row(entity, unpack(stored) if stored else b"")
 
@@ -153,12 +154,15 @@ class DatastoreStore:
 
     @contextmanager
     def acting_transaction(self) -> Iterator[DatastoreActingTransaction]:
+        acting = False
         try:
-            with self._users().transaction() as transaction:
+            with self._users().transaction() as transaction:  # type: ignore[no-untyped-call]  # the client is untyped
+                acting = True
                 yield DatastoreActingTransaction(self, transaction)
-        except vendor.Aborted as error:
-            raise ours(error) from error
+                acting = False
         except vendor.GoogleAPICallError as error:
+            if acting and not is_contention(error):
+                raise  # the action's own: perhaps of another service
             raise ours(error) from error
 
     def client(self) -> datastore.Client:
@@ -200,7 +204,7 @@ def _staged(write: Put | Remove) -> Any:
     """What an action staged; an entity whose key is incomplete gets an id, as by the client's own put."""
     pb = MutationPb()
     if isinstance(write, Put):
-        entity = helpers.entity_to_protobuf(write.entity)._pb
+        entity = helpers.entity_to_protobuf(write.entity)._pb  # type: ignore[no-untyped-call]  # the client is untyped
         (pb.insert if write.entity.key.is_partial else pb.upsert).CopyFrom(entity)
     else:
         pb.delete.CopyFrom(write.key.to_protobuf()._pb)

@@ -14,11 +14,9 @@ from fantasm_gcp.errors import AlreadyExistsError, ConflictError, RefusedError, 
 T = TypeVar("T")
 Sleep = Callable[[float], None]
 
-# The first entry that fits is taken. AlreadyExists and Aborted are both kinds of Conflict (409), hence the
-# order. NotFound is an update of a row that is gone.
+# The first entry that fits is taken. NotFound is an update of a row that is gone.
 _TABLE: tuple[tuple[type[vendor.GoogleAPICallError], type[StoreError]], ...] = (
     (vendor.AlreadyExists, AlreadyExistsError),
-    (vendor.Aborted, ConflictError),
     (vendor.FailedPrecondition, ConflictError),
     (vendor.NotFound, ConflictError),
     (vendor.InvalidArgument, RefusedError),
@@ -30,7 +28,7 @@ _TABLE: tuple[tuple[type[vendor.GoogleAPICallError], type[StoreError]], ...] = (
 
 def ours(error: vendor.GoogleAPIError) -> StoreError:
     """The error of ours for one of Google's; whatever leaves the outcome open is ``UnavailableError``."""
-    if isinstance(error, vendor.InvalidArgument) and _is_about_lost_transaction(error):
+    if is_contention(error):
         return ConflictError(str(error))
     for theirs, kind in _TABLE:
         if isinstance(error, theirs):
@@ -38,12 +36,18 @@ def ours(error: vendor.GoogleAPIError) -> StoreError:
     return UnavailableError(str(error))
 
 
-def _is_about_lost_transaction(error: vendor.InvalidArgument) -> bool:
-    """A transaction that took too long, or that lost to others, is reported as an invalid argument."""
+def is_contention(error: vendor.GoogleAPIError) -> bool:
+    """Whether a transaction lost to others, or took too long, which is reported as an invalid argument."""
+    if isinstance(error, vendor.Aborted):
+        return True
     message = str(error).lower()
-    return "transaction" in message and any(
-        word in message
-        for word in ("expired", "no longer valid", "closed", "contention", "invalid transaction")
+    return (
+        isinstance(error, vendor.InvalidArgument)
+        and "transaction" in message
+        and any(
+            word in message
+            for word in ("expired", "no longer valid", "closed", "contention", "invalid transaction")
+        )
     )
 
 

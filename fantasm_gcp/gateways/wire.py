@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.cloud.datastore_v1 import DatastoreClient, types
@@ -80,12 +80,7 @@ class Wire:
             self.fill_key(request.keys.add(), key)
         found: dict[RowKey, Any] = {}
         while request.keys:
-            wrapped = types.LookupRequest.wrap(request)
-            response = types.LookupResponse.pb(
-                self._read(
-                    lambda: self._api().lookup(request=wrapped, retry=None, timeout=TIMEOUT), transaction
-                )
-            )
+            response = self._lookup_once(types.LookupRequest.wrap(request), transaction)
             for result in response.found:
                 last = result.entity.key.path[-1]
                 found[RowKey(last.kind, last.name)] = result
@@ -93,8 +88,11 @@ class Wire:
             request.keys.extend(response.deferred)
         return found
 
-    def _read(self, request: Callable[[], Any], transaction: bytes) -> Any:
-        return attempt(request) if transaction else repeat(request, self._sleep)
+    def _lookup_once(self, request: types.LookupRequest, transaction: bytes) -> Any:
+        def send() -> types.LookupResponse:
+            return self._api().lookup(request=request, retry=None, timeout=TIMEOUT)
+
+        return types.LookupResponse.pb(attempt(send) if transaction else repeat(send, self._sleep))
 
     def commit(self, mutations: Sequence[Any], transaction: bytes = b"") -> Sequence[int]:
         """Writes atomically, in a transaction or in one of its own; the versions, in order."""
@@ -141,12 +139,7 @@ class Wire:
         wanted = query.limit
         while wanted > 0:
             request.query.limit.value = wanted
-            wrapped = types.RunQueryRequest.wrap(request)
-            response = repeat(
-                lambda wrapped=wrapped: self._api().run_query(request=wrapped, retry=None, timeout=TIMEOUT),
-                self._sleep,
-            )
-            batch = types.RunQueryResponse.pb(response).batch
+            batch = self._run_once(types.RunQueryRequest.wrap(request))
             for result in batch.entity_results:
                 yield result, bytes(result.cursor)
             wanted -= len(batch.entity_results)
@@ -154,11 +147,17 @@ class Wire:
                 return
             request.query.start_cursor = batch.end_cursor
 
+    def _run_once(self, request: types.RunQueryRequest) -> Any:
+        response = repeat(
+            lambda: self._api().run_query(request=request, retry=None, timeout=TIMEOUT), self._sleep
+        )
+        return types.RunQueryResponse.pb(response).batch
+
     def count(self, query: Query) -> int:
         """How many results a query has, counted by the server. Raises ``RefusedError`` where it cannot."""
         request = AggregationRequest(project_id=self.place.project, database_id=self.place.database)
         self._fill_partition(request)
-        self._fill_query(request.aggregation_query.nested_query, query)
+        self._fill_query(request.aggregation_query.nested_query, replace(query, keys_only=False))
         request.aggregation_query.aggregations.add(alias="n").count.SetInParent()
         wrapped = types.RunAggregationQueryRequest.wrap(request)
         response = repeat(

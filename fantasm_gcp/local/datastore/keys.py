@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from fantasm_gcp.local.datastore.messages import Key, invalid
+from fantasm_gcp.local.datastore.messages import invalid
 
 MAX_NAME_BYTES = 1500
 MAX_KEY_BYTES = 6 * 1024
@@ -109,7 +109,9 @@ def resolve_partition(partition_id: Any, project: str, database: str) -> Partiti
         given = f"{named}/{partition_id.database_id}" if partition_id.database_id else named
         raise invalid(f"mismatched databases within request: {asked} vs. {given}")
     if _PARTITION_DIMENSION.fullmatch(partition_id.namespace_id) is None:
-        raise invalid(f'The namespace "{partition_id.namespace_id}" is not of the form [A-Za-z\\d\\.\\-_]{{0,100}}.')
+        raise invalid(
+            f'The namespace "{partition_id.namespace_id}" is not of the form [A-Za-z\\d\\.\\-_]{{0,100}}.'
+        )
     return Partition(project, database, partition_id.namespace_id)
 
 
@@ -156,11 +158,3 @@ def _check_name(name: str, for_write: bool) -> None:
         raise invalid(f"The key path element name is longer than {MAX_NAME_BYTES} bytes.")
     if for_write and is_reserved(name):
         raise invalid(f'The key path element name "{name}" is reserved.')
-
-
-def copy_key(key: Any, partition: Partition) -> Any:
-    """A key with the same path, its partition spelled out."""
-    full = Key()
-    full.path.MergeFrom(key.path)
-    fill_partition(full.partition_id, partition)
-    return full

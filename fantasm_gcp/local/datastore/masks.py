@@ -19,11 +19,13 @@ def check_mask(paths: Iterable[str], *, for_write: bool = False) -> None:
         if path != KEY_NAME and is_reserved(path):
             raise invalid(f'The property.name "{path}" is reserved.')
         if for_write and "." in path:
-            raise invalid(f'A property mask that reaches into an embedded entity is not served locally: "{path}".')
+            raise invalid(
+                f'A property mask that reaches into an embedded entity is not served locally: "{path}".'
+            )
 
 
 def masked(entity: Any, paths: Iterable[str]) -> Any:
-    """The key and the named properties of an entity; ``outer.inner`` keeps one property of an embedded one."""
+    """The key and the named properties of an entity; ``outer.inner`` keeps a property of an embedded one."""
     kept = Entity()
     if entity.HasField("key"):
         kept.key.CopyFrom(entity.key)

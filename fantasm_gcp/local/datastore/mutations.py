@@ -12,7 +12,6 @@ from fantasm_gcp.local.datastore.entities import Indexed, check_entity, indexed_
 from fantasm_gcp.local.datastore.keys import (
     Partition,
     check_path,
-    copy_key,
     encode_path,
     fill_partition,
     resolve_partition,
@@ -24,7 +23,9 @@ from fantasm_gcp.local.datastore.transforms import apply_transform, check_transf
 from fantasm_gcp.local.rpc import RpcError
 
 _FAIL = 3  # Mutation.ConflictResolutionStrategy.FAIL
-_FORBIDDEN_SEQUENCES = frozenset({("insert", "insert"), ("update", "insert"), ("upsert", "insert"), ("delete", "update")})
+_FORBIDDEN_SEQUENCES = frozenset(
+    {("insert", "insert"), ("update", "insert"), ("upsert", "insert"), ("delete", "update")}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,9 @@ def check_sequence(prepared: Iterable[Prepared], *, transactional: bool) -> None
         name = (item.partition, item.path)
         earlier = before.get(name)
         if earlier is not None and not transactional:
-            raise invalid("A non-transactional commit may not contain multiple mutations affecting the same entity.")
+            raise invalid(
+                "A non-transactional commit may not contain multiple mutations affecting the same entity."
+            )
         if (earlier, item.operation) in _FORBIDDEN_SEQUENCES:
             raise invalid(f"Cannot {earlier} then {item.operation} an entity in the same request.")
         before[name] = item.operation
@@ -218,8 +221,3 @@ def allocate_id(store: Store, scope: int, key: Any) -> bytes:
         path = encode_path(key.path)
         if store.is_free(scope, path):
             return path
-
-
-def full_key(key: Any, partition: Partition) -> Any:
-    """A copy of a request's key with its partition spelled out, as responses have it."""
-    return copy_key(key, partition)

@@ -1,8 +1,8 @@
 """The SQLite file: its tables, and reading and writing rows of them.
 
 ``entities`` holds each entity as its serialized message. ``entries`` is the one index table: a row for every
-indexed value, ordered so that one kind's values of one property lie together, sorted, with the key as the last
-column; every entity has besides a row under the property 0, which lists its kind by key.
+indexed value, ordered so that one kind's values of one property lie together, sorted, with the key as the
+last column; every entity has besides a row under the property 0, which lists its kind by key.
 
 Names of partitions, kinds and properties are replaced by numbers, remembered here. Nothing here is
 thread-safe: the server holds its lock around every use.
@@ -85,7 +85,9 @@ class Store:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             self._db.close()
-            raise ValueError(f"{name} has schema {version}, newer than {SCHEMA_VERSION}: use a newer fantasm-gcp")
+            raise ValueError(
+                f"{name} has schema {version}, newer than {SCHEMA_VERSION}: use a newer fantasm-gcp"
+            )
         if version == 0:
             self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
         self._db.execute("BEGIN IMMEDIATE")
@@ -96,7 +98,7 @@ class Store:
         self._kinds: dict[tuple[int, str], int] = {}
         self._properties: dict[str, int] = {}
         row = self._db.execute("SELECT version, clock, ids FROM counters").fetchone()
-        self.version, self.clock, self._ids = row
+        self.version, self.clock, self._ids = map(int, row)
 
     def close(self) -> None:
         """Closes the file; a second call does nothing."""
@@ -141,7 +143,9 @@ class Store:
         number = self._kinds.get((scope, name))
         if number is None:
             where = "SELECT id FROM kinds WHERE scope = ? AND name = ?"
-            number = self._number(where, "INSERT INTO kinds (scope, name) VALUES (?, ?)", (scope, name), create)
+            number = self._number(
+                where, "INSERT INTO kinds (scope, name) VALUES (?, ?)", (scope, name), create
+            )
             if number is not None:
                 self._kinds[scope, name] = number
         return number
@@ -179,7 +183,8 @@ class Store:
     def insert(self, scope: int, key: bytes, kind: int, stored: Stored) -> None:
         """Adds an entity whose key is free."""
         self._db.execute(
-            "INSERT INTO entities (scope, key, kind, version, created, updated, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO entities (scope, key, kind, version, created, updated, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (scope, key, kind, *stored),
         )
         self._db.execute("INSERT INTO entries VALUES (?, ?, x'', ?, 0)", (kind, KIND_LIST, key))

@@ -1,11 +1,11 @@
 """Open transactions: what each has read, and when each expires.
 
 Concurrency is optimistic. A transaction reads what is there and remembers what it saw: the version of every
-key it looked up (0 for a missing one), and for every query the last change of the kind it ran over (any change
-to the kind, by whichever entity, counts: coarse, never wrong; a query without a kind counts changes of its
-partition). At commit all of it must still be so, else the commit is ABORTED. Each further read checks the
-same, so a transaction never sees two states at once; production would show the old state and abort only at the
-commit, and never aborts a read-only transaction.
+key it looked up (0 for a missing one), and for every query the last change of the kind it ran over (any
+change to the kind, by whichever entity, counts: coarse, never wrong; a query without a kind counts changes
+of its partition). At commit all of it must still be so, else the commit is ABORTED. Each further read checks
+the same, so a transaction never sees two states at once; production would show the old state and abort only
+at the commit, and never aborts a read-only transaction.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ MAX_OPEN = 10_000
 
 _ID_BYTES = 16
 _CONTENTION = (
-    "Aborted due to cross-transaction contention. This occurs when multiple transactions attempt to access the"
-    " same data, requiring Firestore to abort at least one in order to enforce serializability."
+    "Aborted due to cross-transaction contention. This occurs when multiple transactions attempt to access"
+    " the same data, requiring Firestore to abort at least one in order to enforce serializability."
 )
 
 

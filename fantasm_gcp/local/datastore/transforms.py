@@ -49,7 +49,7 @@ def apply_transform(entity: Any, transform: Any, now: int, result: Any) -> None:
     excluded = name in entity.properties and entity.properties[name].exclude_from_indexes
     if kind == "set_to_server_value":
         value = Value()
-        set_time(value.timestamp_value, now)
+        set_time(value.timestamp_value, now - now % 1000)  # documented: millisecond precision
         result.CopyFrom(value)
     elif kind in ("append_missing_elements", "remove_all_from_array"):
         value = _change_array(entity, name, kind, getattr(transform, kind).values)
@@ -88,7 +88,9 @@ def _change_number(entity: Any, name: str, kind: str, operand: Any) -> Any:
     else:
         total = max(held, given) if kind == "maximum" else min(held, given)
     if isinstance(total, int):
-        value.integer_value = min(max(total, _MIN_INTEGER), _MAX_INTEGER)  # documented: overflow stops at the end
+        value.integer_value = min(
+            max(total, _MIN_INTEGER), _MAX_INTEGER
+        )  # documented: overflow stops at the end
     else:
         value.double_value = total
     return value

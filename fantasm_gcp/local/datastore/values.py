@@ -1,8 +1,8 @@
 """An encoding of indexed values as bytes that sort as Datastore sorts values.
 
-Values of different types sort by type: null, fixed-point numbers (integers and, as their microseconds, dates),
-booleans, byte sequences (blobs and, as their UTF-8, strings), floating-point numbers, geographical points
-(latitude first), keys. Source: "Properties and value types" of the Datastore documentation
+Values of different types sort by type: null, fixed-point numbers (integers and, as their microseconds,
+dates), booleans, byte sequences (blobs and, as their UTF-8, strings), floating-point numbers, geographical
+points (latitude first), keys. Source: "Properties and value types" of the Datastore documentation
 (https://cloud.google.com/appengine/docs/standard/go/datastore/entity-property-reference, retrieved 2026-11).
 So an integer never equals a double, an integer equals the date of that many microseconds, and a string equals
 the blob of its UTF-8; the vendor's emulator agrees, and adds: an empty array is found as null, -0.0 sorts
@@ -49,13 +49,13 @@ def encode_value(value: Any) -> bytes:
         case "string_value":
             return BYTES + encode_text(value.string_value.encode())
         case "integer_value":
-            return FIXED + (value.integer_value + _BIAS).to_bytes(8, "big")
+            return FIXED + _encode_integer(value.integer_value)
         case "boolean_value":
             return BOOLEAN + (b"\x01" if value.boolean_value else b"\x00")
         case "null_value":
             return NULL
         case "timestamp_value":
-            return FIXED + (micros_of(value.timestamp_value) + _BIAS).to_bytes(8, "big")
+            return FIXED + _encode_integer(micros_of(value.timestamp_value))
         case "double_value":
             return DOUBLE + _encode_double(value.double_value)
         case "key_value":
@@ -82,6 +82,10 @@ def encode_key(key: Any) -> bytes:
         + encode_path(key.path)
         + END_OF_PATH
     )
+
+
+def _encode_integer(number: int) -> bytes:
+    return (number + _BIAS).to_bytes(8, "big")
 
 
 def _encode_double(number: float) -> bytes:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from fantasm_gcp.local.tasks.times import SECOND
+from fantasm_gcp.local.tasks.times import DAY, SECOND
+
+_LONGEST_INTERVAL = 365 * DAY  # beyond this a rate is as good as none, and numbers stay finite
 
 
 class Bucket:
@@ -22,7 +24,7 @@ class Bucket:
 
     def configure(self, rate: float, burst: int) -> None:
         """Sets the tokens per second and the most it holds; what was taken stays taken."""
-        self._interval = SECOND / rate
+        self._interval = min(SECOND / rate, _LONGEST_INTERVAL)
         self._burst = max(1, burst)
 
     def opens_at(self, now: int) -> int:

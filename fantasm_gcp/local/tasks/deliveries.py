@@ -17,8 +17,8 @@ class Delivery:
     """One request to a worker.
 
     ``service`` is None for an HTTP target, whose ``url`` is whole. For an App Engine target it is the service
-    ("default" when the task names none), ``url`` is the part of the URL from the path on, and whoever delivers
-    knows the base; ``host`` is the host it has on App Engine. ``deadline`` is in seconds.
+    ("default" when the task names none), ``url`` is the URL from its path on, and whoever delivers knows the
+    base; ``host`` is the host it has on App Engine. ``deadline`` is in seconds.
     """
 
     task: str
@@ -48,9 +48,9 @@ Deliver: TypeAlias = Callable[[Delivery], Response | None]
 class Attempt:
     """One attempt at a task, in flight from ``lease`` to ``finish``.
 
-    ``id`` is its own among all attempts of a server, ``seq`` the task's among all tasks of its file, ``number``
-    counts the task's attempts from 0, and ``begun`` is when it began, in seconds. ``forced`` says that it did
-    not wait for its time: RunTask, or a lease by force.
+    ``id`` is its own among all attempts of a server, ``seq`` the task's among all tasks of its file.
+    ``number`` counts the task's attempts from 0, and ``begun`` is when it began, in seconds. ``forced`` says
+    that it did not wait for its time: RunTask, or a lease by force.
     """
 
     id: int
@@ -63,7 +63,7 @@ class Attempt:
 
 
 def build_delivery(row: TaskRow, task: Any, queue: Any) -> Delivery:
-    """The delivery of the attempt that follows what ``row`` has seen; ``task`` is the stored message of it."""
+    """The delivery of the attempt that follows what ``row`` has seen; ``task`` is its stored message."""
     deadline = task.dispatch_deadline.seconds + task.dispatch_deadline.nanos / 1e9
     if task.WhichOneof("message_type") == "http_request":
         request = task.http_request
@@ -71,7 +71,10 @@ def build_delivery(row: TaskRow, task: Any, queue: Any) -> Delivery:
             task=row.name,
             method=METHODS[request.http_method],
             url=request.url,
-            headers={**request.headers, **_task_headers("X-CloudTasks-", row, "504", "", "")},
+            headers={
+                **dict(sorted(request.headers.items())),
+                **_task_headers("X-CloudTasks-", row, "504", "", ""),
+            },
             body=request.body,
             deadline=deadline,
         )
@@ -82,7 +85,7 @@ def build_delivery(row: TaskRow, task: Any, queue: Any) -> Delivery:
         task=row.name,
         method=METHODS[request.http_method],
         url=request.relative_uri,
-        headers={**request.headers, **_task_headers("X-AppEngine-", row, *reasons)},
+        headers={**dict(sorted(request.headers.items())), **_task_headers("X-AppEngine-", row, *reasons)},
         body=request.body,
         deadline=deadline,
         service=routing.service or "default",
@@ -121,4 +124,3 @@ def _task_headers(
         headers[f"{prefix}TaskPreviousResponse"] = str(row.previous) if answered else unanswered
         headers[f"{prefix}TaskRetryReason"] = answered_reason if answered else unanswered_reason
     return headers
-

@@ -1,4 +1,4 @@
-"""The raw protobuf classes of the API; the client's own classes only wrap them and are several times slower."""
+"""The raw protobuf classes of the API: those of the client wrap them, and are several times slower."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,14 @@ from fantasm_gcp.local.tasks.retry import RetryLaw, check_retry_config, fill_ret
 _MOST_DISPATCHES_PER_SECOND = 500
 _MOST_CONCURRENT_DISPATCHES = 5000
 _DISPATCHES_PER_BURST = 5  # the real default is a burst of 100 at 500 per second
-_SETTABLE = ("app_engine_routing_override", "http_target", "rate_limits", "retry_config", "stackdriver_logging_config")
+_INT32 = 2**31 - 1
+_SETTABLE = (
+    "app_engine_routing_override",
+    "http_target",
+    "rate_limits",
+    "retry_config",
+    "stackdriver_logging_config",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,12 @@ class QueueDefaults:
 
     max_dispatches_per_second: float = 500.0
     max_concurrent_dispatches: int = 1000
+
+    def __post_init__(self) -> None:
+        if not (
+            0 < self.max_dispatches_per_second < math.inf and 0 < self.max_concurrent_dispatches <= _INT32
+        ):
+            raise ValueError("the default limits of queues must be positive and finite")
 
 
 def check_queue(queue: Any) -> None:
@@ -49,9 +63,10 @@ def check_queue(queue: Any) -> None:
 
 
 def complete_queue(asked: Any, name: str, defaults: QueueDefaults) -> Any:
-    """The Queue that is stored for a request that passed :func:`check_queue`: running, with nothing left open.
+    """The Queue that is stored for a request that passed :func:`check_queue`: running, with no gaps.
 
-    Output-only fields of the request are ignored, as the real service ignores them.
+    Output-only fields of the request are ignored, as the real service ignores them. Raises ``RpcError``
+    INVALID_ARGUMENT when an update leaves the backoffs in the wrong order.
     """
     queue = Queue(name=name, state=RUNNING)
     for field in _SETTABLE:
@@ -60,11 +75,16 @@ def complete_queue(asked: Any, name: str, defaults: QueueDefaults) -> Any:
     limits = queue.rate_limits
     limits.max_dispatches_per_second = limits.max_dispatches_per_second or defaults.max_dispatches_per_second
     limits.max_concurrent_dispatches = limits.max_concurrent_dispatches or defaults.max_concurrent_dispatches
-    limits.max_burst_size = max(1, round(limits.max_dispatches_per_second / _DISPATCHES_PER_BURST))
+    limits.max_burst_size = _burst(limits.max_dispatches_per_second)
+    check_retry_config(queue.retry_config)
     fill_retry_config(queue.retry_config, parse_retry_config(queue.retry_config, RetryLaw()))
     if queue.HasField("app_engine_routing_override"):
         fill_host(queue.app_engine_routing_override, name)
     return queue
+
+
+def _burst(rate: float) -> int:
+    return min(max(1, round(rate / _DISPATCHES_PER_BURST)), _INT32)
 
 
 def merge_queue(stored: Any, asked: Any, mask: FieldMask) -> Any:
@@ -74,7 +94,9 @@ def merge_queue(stored: Any, asked: Any, mask: FieldMask) -> Any:
     """
     paths = [path for path in mask.paths if path.partition(".")[0] in _SETTABLE]
     if not mask.IsValidForDescriptor(Queue.DESCRIPTOR):
-        raise refusals.invalid(f"update_mask has a path that is not a field of Queue: {', '.join(mask.paths)}")
+        raise refusals.invalid(
+            f"update_mask has a path that is not a field of Queue: {', '.join(mask.paths)}"
+        )
     if not mask.paths:
         return asked
     merged = Queue()

@@ -15,9 +15,12 @@ QUEUE_NOT_FOUND = (
 )
 QUEUE_EXISTS = "Queue already exists"
 QUEUE_TOO_RECENT = "The queue cannot be created because a queue with this name existed too recently."
-QUEUE_FORMAT = 'Queue name must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>".'
+QUEUE_FORMAT = (
+    'Queue name must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>".'
+)
 TASK_FORMAT = (
-    'Task name must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>/tasks/<TASK_ID>"'
+    "Task name must be formatted: "
+    '"projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>/tasks/<TASK_ID>"'
 )
 TASK_EXISTS = "Requested entity already exists"
 TASK_GONE = (

@@ -28,7 +28,7 @@ class RetryLaw:
     def backoff(self, attempts: int) -> int:
         """The wait before the next attempt when ``attempts`` (at least 1) have failed.
 
-        It doubles ``max_doublings`` times, then grows by its last doubled value, and stops at ``max_backoff``.
+        It doubles ``max_doublings`` times, then grows by its last doubled value, ``max_backoff`` at most.
         """
         doublings = min(self.max_doublings, _ENOUGH_DOUBLINGS)
         step = attempts - 1
@@ -63,27 +63,29 @@ def check_retry_config(config: Any) -> None:
     ):
         if parse_duration(getattr(config, field), f"RetryConfig.{name}") < 0:
             raise refusals.invalid(f"RetryConfig.{name} cannot be negative.")
+    both = config.HasField("min_backoff") and config.HasField("max_backoff")
+    if both and parse_duration(config.min_backoff, "") > parse_duration(config.max_backoff, ""):
+        raise refusals.invalid("RetryConfig.minBackoff must be less than or equal to RetryConfig.maxBackoff.")
 
 
 def parse_retry_config(config: Any, base: RetryLaw) -> RetryLaw:
     """A RetryConfig that was checked, its unset fields taken from ``base``.
 
-    Raises ``RpcError`` INVALID_ARGUMENT when the outcome has its backoffs in the wrong order.
+    Of two backoffs in the wrong order, the one that was not set gives way.
     """
 
     def span(field: str, otherwise: int) -> int:
         return parse_duration(getattr(config, field), field) if config.HasField(field) else otherwise
 
-    law = RetryLaw(
+    min_backoff = span("min_backoff", base.min_backoff)
+    max_backoff = span("max_backoff", max(base.max_backoff, min_backoff))
+    return RetryLaw(
         max_attempts=config.max_attempts or base.max_attempts,
         max_retry_duration=span("max_retry_duration", base.max_retry_duration),
-        min_backoff=span("min_backoff", base.min_backoff),
-        max_backoff=span("max_backoff", base.max_backoff),
+        min_backoff=min(min_backoff, max_backoff),
+        max_backoff=max_backoff,
         max_doublings=config.max_doublings or base.max_doublings,
     )
-    if law.min_backoff > law.max_backoff:
-        raise refusals.invalid("RetryConfig.minBackoff must be less than or equal to RetryConfig.maxBackoff.")
-    return law
 
 
 def fill_retry_config(config: Any, law: RetryLaw) -> None:

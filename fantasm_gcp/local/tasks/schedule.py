@@ -95,20 +95,29 @@ class Schedule:
         best: tuple[int, int] | None = None
         for queue in self._state.queues.values():
             head = queue.head(self._state.store)
-            if head is not None and head[0] <= now and (best is None or head < best) and self._may_begin(queue, now):
+            if (
+                head is not None
+                and head[0] <= now
+                and (best is None or head < best)
+                and self._may_begin(queue, now)
+            ):
                 best = head
         row = None if best is None else self._state.store.task_numbered(best[1])
         return None if row is None else self._begin(row, now, forced=False)
 
     def lease_named(self, name: str, now: int, force: bool) -> Attempt | None:
-        """Begins an attempt at one task; ``force`` disregards schedule, limits, pause and attempts in flight."""
+        """Begins an attempt at one task; ``force`` disregards schedule, limits, pause and other attempts."""
         attempt = self._take_begun(name)
         if attempt is not None:
             return attempt
         row = self._state.store.task(name)
         if row is None:
             return None
-        allowed = not row.leased and row.due <= now and self._may_begin(self._state.queues_by_number[row.queue], now)
+        allowed = (
+            not row.leased
+            and row.due <= now
+            and self._may_begin(self._state.queues_by_number[row.queue], now)
+        )
         return self._begin(row, now, forced=force) if force or allowed else None
 
     def begin_by_request(self, row: TaskRow, now: int) -> None:
@@ -117,9 +126,15 @@ class Schedule:
 
     def finish(self, attempt: Attempt, response: Response | None, now: int) -> Outcome:
         """Ends an attempt; see :class:`Outcome`. Ending it again is ignored."""
-        opened = self._close(attempt)
+        opened = self._open.get(attempt.id)
         if opened is None:
             return _IGNORED
+        outcome = self._decide(attempt, opened, response, now)
+        # Only now: had the store refused, the attempt would still be open and could be ended once more.
+        self._close(attempt)
+        return outcome
+
+    def _decide(self, attempt: Attempt, opened: _Open, response: Response | None, now: int) -> Outcome:
         row = self._state.store.task_numbered(attempt.seq)
         if row is None:
             return _IGNORED
@@ -128,7 +143,7 @@ class Schedule:
             return Outcome("succeeded")
         status = NO_ANSWER if response is None else response.status
         executions = count_execution(row.executions, status, opened.app_engine)
-        if attempt.seq in self._open_by_task:
+        if self._open_by_task[attempt.seq] > 1:
             self._state.store.end_attempt(row, now, status, executions, due=None)
             return Outcome("overlapped")
         law = self._law(opened)
@@ -167,18 +182,14 @@ class Schedule:
         self._open_by_task[row.seq] = self._open_by_task.get(row.seq, 0) + 1
         return attempt
 
-    def _close(self, attempt: Attempt) -> _Open | None:
-        opened = self._open.pop(attempt.id, None)
-        if opened is None:
-            return None
-        opened.queue.in_flight -= 1
+    def _close(self, attempt: Attempt) -> None:
+        self._open.pop(attempt.id).queue.in_flight -= 1
         others = self._open_by_task.pop(attempt.seq) - 1
         if others:
             self._open_by_task[attempt.seq] = others
-        return opened
 
     def _take_begun(self, name: str | None) -> Attempt | None:
-        """The next attempt begun by request, of the named task if one is named; drops those of deleted tasks."""
+        """The next attempt begun by request, or that of the named task; drops those of deleted tasks."""
         for attempt in list(self._begun_by_request):
             if name is not None and attempt.task != name:
                 continue

@@ -84,19 +84,19 @@ class Store:
         this version. Attempts that were in flight when the file was last closed are as if unanswered, and
         their tasks are due when they were.
         """
+        self._db = _connect(path)
         try:
-            self._db = sqlite3.connect(
-                ":memory:" if path is None else path, timeout=0, isolation_level=None, check_same_thread=False
-            )
             # An exclusive file needs no shared memory beside it and refuses a second server.
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._prepare(path)
-        except sqlite3.OperationalError as error:
-            raise OSError(f"cannot use {path}: {error} (is another server running on it?)") from error
-        except sqlite3.DatabaseError as error:
-            raise SettingsError(f"{path} is not a file of the local Cloud Tasks server: {error}") from error
+        except sqlite3.Error as error:
+            self._db.close()
+            raise _explain(path, error) from error
+        except SettingsError:
+            self._db.close()
+            raise
 
     def _prepare(self, path: str | Path | None) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -142,7 +142,7 @@ class Store:
     def add_queue(self, name: str, message: bytes) -> int:
         """Stores a new queue and answers its number."""
         cursor = self._db.execute("INSERT INTO queues (name, queue) VALUES (?, ?)", (name, message))
-        assert cursor.lastrowid is not None  # noqa: S101  # an INSERT always sets it
+        assert cursor.lastrowid is not None  # an INSERT always sets it
         return cursor.lastrowid
 
     def replace_queue(self, queue: int, message: bytes) -> None:
@@ -211,7 +211,8 @@ class Store:
     def due(self, queue: int, now: int, limit: int) -> list[tuple[int, int, str]]:
         """Up to ``limit`` (-1: all) waiting tasks of a queue that are due: due time, number, name."""
         return self._db.execute(
-            "SELECT due, seq, name FROM tasks WHERE queue = ? AND leased = 0 AND due <= ? ORDER BY due, seq LIMIT ?",
+            "SELECT due, seq, name FROM tasks WHERE queue = ? AND leased = 0 AND due <= ? "
+            "ORDER BY due, seq LIMIT ?",
             (queue, now, limit),
         ).fetchall()
 
@@ -265,3 +266,19 @@ class Store:
             "INSERT OR REPLACE INTO tombstones SELECT name, ? FROM tasks WHERE queue = ?", (expires, queue)
         )
         self._db.execute("DELETE FROM tasks WHERE queue = ?", (queue,))
+
+
+def _connect(path: str | Path | None) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(
+            ":memory:" if path is None else path, timeout=0, isolation_level=None, check_same_thread=False
+        )
+    except sqlite3.Error as error:
+        raise _explain(path, error) from error
+
+
+def _explain(path: str | Path | None, error: sqlite3.Error) -> Exception:
+    if isinstance(error, sqlite3.OperationalError):
+        hint = ": another server has it open" if "locked" in str(error) else ""
+        return OSError(f"cannot use {path}{hint} ({error})")
+    return SettingsError(f"{path} is not a file of the local Cloud Tasks server ({error})")

@@ -74,7 +74,9 @@ def _complete_http_request(request: Any) -> None:
     if request.body and METHODS[request.http_method] not in ("POST", "PUT", "PATCH"):
         raise refusals.invalid("HttpRequest.body is allowed only with the methods POST, PUT and PATCH.")
     authorization = request.WhichOneof("authorization_header")
-    if authorization is not None and not _EMAIL.fullmatch(getattr(request, authorization).service_account_email):
+    if authorization is not None and not _EMAIL.fullmatch(
+        getattr(request, authorization).service_account_email
+    ):
         field = "oidcToken" if authorization == "oidc_token" else "oauthToken"
         raise refusals.invalid(f"HttpRequest.{field}.serviceAccountEmail must be a service account's email.")
     _complete_headers(request.headers, (*_IGNORED_PREFIXES, "x-cloudtasks-"), "HttpRequest")

@@ -1,0 +1,1 @@
+"""The sample application: actions, a page, and a demonstration of them."""

@@ -1,0 +1,70 @@
+"""What the API and the console read of instances and their steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from fantasm_gcp.core.definition import Machine
+from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.core.records import Instance, InstanceStatus, Record, Task
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some of the results, and the cursor of those that follow: empty at the end."""
+
+    items: tuple[T, ...]
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StateCounts:
+    """Steps of one state: in flight, given up, over."""
+
+    in_flight: int = 0
+    failed: int = 0
+    done: int = 0
+
+
+class History(Protocol):
+    """Reads of Datastore. A ``cursor`` that is not one raises ``RefusedError``; all may be unavailable.
+
+    Contexts too large for a row are left empty in lists; :meth:`task` and :meth:`record` have them.
+    """
+
+    def instance(self, instance: InstanceId) -> Instance | None: ...
+
+    def instances(self, machine: str, status: str, limit: int, cursor: str) -> Page[Instance]:
+        """Instances newest first, of a machine and a status where these are not empty."""
+
+    def count_instances(self, machine: str, status: InstanceStatus) -> int: ...
+
+    def tasks(self, instance: InstanceId, *, failed: bool, limit: int, cursor: str) -> Page[Task]:
+        """The steps of an instance that are in flight, or those that were given up."""
+
+    def records(self, instance: InstanceId, limit: int, cursor: str) -> Page[Record]:
+        """The steps of an instance that are over, in no particular order."""
+
+    def task(self, step: StepName) -> Task | None: ...
+
+    def record(self, step: StepName) -> Record | None: ...
+
+    def counts(self, machine: str, state: str, instance: InstanceId | None) -> StateCounts:
+        """Steps of a state; ``done`` is counted for one instance only."""
+
+
+def state_counts(history: History, machine: Machine, instance: InstanceId | None) -> dict[str, StateCounts]:
+    """The counts of each state of a machine, of one instance or (without ``done``) of all."""
+    return {each.name: history.counts(machine.name, each.name, instance) for each in machine.states}
+
+
+def status_counts(history: History, machines: Sequence[Machine]) -> dict[str, dict[InstanceStatus, int]]:
+    """How many instances of each machine have each status."""
+    return {
+        machine.name: {status: history.count_instances(machine.name, status) for status in InstanceStatus}
+        for machine in machines
+    }

@@ -1,0 +1,309 @@
+"""The Datastore server: its methods, one at a time over one store.
+
+One lock is held around every method. SQLite allows one writer anyway, a read takes some microseconds, and
+threads that wait for a lock cost nothing, whereas a pool of connections makes threads fight for the
+interpreter.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from fantasm_gcp.local.datastore import messages
+from fantasm_gcp.local.datastore.aggregates import aggregate, check_aggregations
+from fantasm_gcp.local.datastore.keys import (
+    Partition,
+    check_path,
+    encode_path,
+    fill_partition,
+    resolve_partition,
+)
+from fantasm_gcp.local.datastore.masks import KEY_NAME, check_mask, masked
+from fantasm_gcp.local.datastore.messages import invalid, set_time, unimplemented
+from fantasm_gcp.local.datastore.mutations import Writer, allocate_id, check_sequence, prepare
+from fantasm_gcp.local.datastore.query import Query, parse_query
+from fantasm_gcp.local.datastore.results import fill_batch
+from fantasm_gcp.local.datastore.store import Store
+from fantasm_gcp.local.datastore.transactions import Transaction, Transactions
+from fantasm_gcp.local.rpc import Method, RpcError, Service
+
+MAX_REQUEST_BYTES = 10 * 1024 * 1024
+MAX_LOOKUP_KEYS = 1000
+
+_TRANSACTIONAL, _NON_TRANSACTIONAL = 1, 2
+
+
+class DatastoreServer:
+    """A Datastore of this machine: ``service`` is its API, for :func:`serve` and :class:`LocalChannel`.
+
+    ``path`` is the file that keeps it, ``None`` keeps it in memory. ``clock`` gives seconds since the epoch
+    and sets times of entities and the expiry of transactions. Every acknowledged commit outlives the death
+    of the process (not always that of the machine). Safe to use from any number of threads.
+
+    Raises ``OSError`` when the file cannot be opened or is in use, ``ValueError`` when it is of a newer
+    version.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = Store(path)
+        self._clock = clock
+        self._transactions = Transactions(self._store)
+        self._lock = threading.Lock()
+        self._closed = False
+        self.service = Service(
+            "google.datastore.v1.Datastore",
+            {
+                "Lookup": self._method(messages.LookupRequest, messages.LookupResponse, self._lookup),
+                "RunQuery": self._method(
+                    messages.RunQueryRequest, messages.RunQueryResponse, self._run_query
+                ),
+                "RunAggregationQuery": self._method(
+                    messages.RunAggregationQueryRequest,
+                    messages.RunAggregationQueryResponse,
+                    self._run_aggregation,
+                ),
+                "BeginTransaction": self._method(
+                    messages.BeginTransactionRequest, messages.BeginTransactionResponse, self._begin
+                ),
+                "Commit": self._method(messages.CommitRequest, messages.CommitResponse, self._commit),
+                "Rollback": self._method(messages.RollbackRequest, messages.RollbackResponse, self._rollback),
+                "AllocateIds": self._method(
+                    messages.AllocateIdsRequest, messages.AllocateIdsResponse, self._allocate_ids
+                ),
+                "ReserveIds": self._method(
+                    messages.ReserveIdsRequest, messages.ReserveIdsResponse, self._reserve_ids
+                ),
+            },
+        )
+
+    def close(self) -> None:
+        """Closes the file; methods answer UNAVAILABLE from then on. A second call does nothing."""
+        with self._lock:
+            self._closed = True
+            self._store.close()
+
+    def reset(self) -> None:
+        """Deletes all entities and reservations and ends all transactions. Versions and ids go on."""
+        with self._lock:
+            self._store.clear()
+            self._transactions.clear()
+
+    def _method(self, request: type[Any], response: type[Any], answer: Callable[[Any, Any], None]) -> Method:
+        def call(message: Any) -> Any:
+            if message.ByteSize() > MAX_REQUEST_BYTES:
+                raise invalid(f"Request payload size exceeds the limit: {MAX_REQUEST_BYTES} bytes.")
+            if not message.project_id:
+                raise invalid("The project id is the empty string.")
+            if message.database_id == "(default)":
+                raise invalid("'(default)' is not allowed as database id, use '' for the default database.")
+            reply = response()
+            with self._lock:
+                if self._closed:
+                    raise RpcError(grpc.StatusCode.UNAVAILABLE, "the local Datastore is closed")
+                try:
+                    answer(message, reply)
+                except sqlite3.Error as error:
+                    raise RpcError(
+                        grpc.StatusCode.INTERNAL, f"the local Datastore's file failed: {error}"
+                    ) from error
+            return reply
+
+        return Method(request, response, call)
+
+    # -- reading
+
+    def _lookup(self, request: Any, response: Any) -> None:
+        if len(request.keys) > MAX_LOOKUP_KEYS:
+            raise invalid(f"cannot get more than {MAX_LOOKUP_KEYS} keys in a single call")
+        found = [(self._checked(key, request), encode_path(key.path)) for key in request.keys]
+        mask = _mask(request)
+        transaction = self._reading(request, response)
+        for (partition, path), key in zip(found, request.keys, strict=True):
+            scope = self._store.scope(partition)
+            stored = None if scope is None else self._store.get(scope, path)
+            if transaction is not None:
+                transaction.keys[partition, path] = stored.version if stored else 0
+            if stored is None:
+                result = response.missing.add()
+                result.entity.key.CopyFrom(key)
+                result.version = self._store.version
+                continue
+            result = response.found.add()
+            result.entity.MergeFromString(stored.body)
+            if mask is not None:
+                result.entity.CopyFrom(masked(result.entity, [path for path in mask if path != KEY_NAME]))
+            result.version = stored.version
+            set_time(result.create_time, stored.created)
+            set_time(result.update_time, stored.updated)
+        set_time(response.read_time, self._now())
+
+    def _checked(
+        self, key: Any, request: Any, *, complete: bool = True, for_write: bool = False
+    ) -> Partition:
+        """Checks a key of a request and spells out its partition in it."""
+        check_path(key, complete=complete, for_write=for_write)
+        partition = resolve_partition(key.partition_id, request.project_id, request.database_id)
+        fill_partition(key.partition_id, partition)
+        return partition
+
+    def _run_query(self, request: Any, response: Any) -> None:
+        _refuse_gql_and_explain(request)
+        mask = _mask(request)
+        query = self._query(request, request.query)
+        transaction = self._reading(request, response)
+        fill_batch(response.batch, self._store, query, mask)
+        self._note(transaction, query)
+        response.batch.snapshot_version = self._store.version
+        set_time(response.batch.read_time, self._now())
+
+    def _run_aggregation(self, request: Any, response: Any) -> None:
+        _refuse_gql_and_explain(request)
+        aggregations = check_aggregations(request.aggregation_query.aggregations)
+        query = self._query(request, request.aggregation_query.nested_query)
+        transaction = self._reading(request, response)
+        aggregate(self._store, query, aggregations, response.batch.aggregation_results.add())
+        self._note(transaction, query)
+        response.batch.more_results = 3  # NO_MORE_RESULTS
+        set_time(response.batch.read_time, self._now())
+
+    def _query(self, request: Any, query: Any) -> Query:
+        return parse_query(
+            query, resolve_partition(request.partition_id, request.project_id, request.database_id)
+        )
+
+    def _note(self, transaction: Transaction | None, query: Query) -> None:
+        if transaction is not None:
+            self._transactions.note_query(transaction, query.partition, query.kind)
+
+    def _reading(self, request: Any, response: Any) -> Transaction | None:
+        """The transaction a read belongs to, begun if the read asks for it, its earlier reads checked."""
+        options = request.read_options
+        database = (request.project_id, request.database_id)
+        match options.WhichOneof("consistency_type"):
+            case "transaction":
+                transaction = self._transactions.get(options.transaction, database, self._clock())
+                self._transactions.check(transaction)
+                return transaction
+            case "new_transaction":
+                transaction = self._open(options.new_transaction, database)
+                response.transaction = transaction.id
+                return transaction
+            case "read_time":
+                raise unimplemented("reading at a past time is not served locally")
+        return None
+
+    # -- transactions
+
+    def _begin(self, request: Any, response: Any) -> None:
+        database = (request.project_id, request.database_id)
+        response.transaction = self._open(request.transaction_options, database).id
+
+    def _open(self, options: Any, database: tuple[str, str]) -> Transaction:
+        if options.WhichOneof("mode") == "read_only" and options.read_only.HasField("read_time"):
+            raise unimplemented("reading at a past time is not served locally")
+        read_only = options.WhichOneof("mode") == "read_only"
+        return self._transactions.begin(database, read_only, self._clock())
+
+    def _rollback(self, request: Any, response: Any) -> None:  # noqa: ARG002  # the response has no fields
+        database = (request.project_id, request.database_id)
+        self._transactions.finish(self._transactions.get(request.transaction, database, self._clock()))
+
+    # -- writing
+
+    def _commit(self, request: Any, response: Any) -> None:
+        transactional = _is_transactional(request)
+        prepared = [
+            prepare(mutation, request.project_id, request.database_id) for mutation in request.mutations
+        ]
+        check_sequence(prepared, transactional=transactional)
+        transaction = None
+        if transactional and request.WhichOneof("transaction_selector") == "transaction":
+            database = (request.project_id, request.database_id)
+            transaction = self._transactions.get(request.transaction, database, self._clock())
+            if transaction.read_only and prepared:
+                raise invalid("Cannot modify entities in a read-only transaction.")
+            if not transaction.read_only:
+                self._transactions.check(transaction)
+            # From here on the transaction is over, whatever comes of the commit.
+            self._transactions.finish(transaction)
+        now = self._now()
+        if prepared:
+            with self._store.writing():
+                self._store.version += 1
+                self._store.clock = now
+                writer = Writer(self._store, self._store.version, now)
+                for item in prepared:
+                    writer.apply(item, response.mutation_results.add())
+            for partition, kind in writer.changed:
+                self._transactions.note_change(partition, kind)
+            response.index_updates = writer.index_updates
+        if transactional:
+            set_time(response.commit_time, now)
+
+    def _allocate_ids(self, request: Any, response: Any) -> None:
+        partitions = [self._checked(key, request, complete=False, for_write=True) for key in request.keys]
+        with self._store.writing():
+            for key, partition in zip(request.keys, partitions, strict=True):
+                scope = self._store.scope(partition, create=True)
+                if scope is None:
+                    raise AssertionError("created numbers are never None")
+                allocate_id(self._store, scope, key)
+                response.keys.add().CopyFrom(key)
+
+    def _reserve_ids(self, request: Any, response: Any) -> None:  # noqa: ARG002  # the response has no fields
+        partitions = [self._checked(key, request, for_write=True) for key in request.keys]
+        with self._store.writing():
+            for key, partition in zip(request.keys, partitions, strict=True):
+                scope = self._store.scope(partition, create=True)
+                if scope is None:
+                    raise AssertionError("created numbers are never None")
+                self._store.reserve(scope, encode_path(key.path))
+
+    def _now(self) -> int:
+        """Microseconds of the clock, later than every commit: no two commits share an update time."""
+        return max(int(self._clock() * 1_000_000), self._store.clock + 1)
+
+
+def _mask(request: Any) -> tuple[str, ...] | None:
+    if not request.HasField("property_mask"):
+        return None
+    check_mask(request.property_mask.paths)
+    return tuple(request.property_mask.paths)
+
+
+def _refuse_gql_and_explain(request: Any) -> None:
+    kind = request.WhichOneof("query_type")
+    if kind == "gql_query":
+        raise unimplemented("GQL is not served locally: send the query in its structured form")
+    if kind is None:
+        raise invalid("The request is missing its query.")
+    if request.HasField("explain_options"):
+        raise unimplemented("explain_options are not served locally")
+
+
+def _is_transactional(request: Any) -> bool:
+    """Whether a commit is transactional; INVALID_ARGUMENT when its mode and transaction do not fit."""
+    selector = request.WhichOneof("transaction_selector")
+    if request.mode == _NON_TRANSACTIONAL:
+        if selector is not None:
+            raise invalid("non-transaction commit cannot specify a transaction")
+        return False
+    if request.mode not in (0, _TRANSACTIONAL):
+        raise invalid(f"unknown commit mode: {request.mode}")
+    if selector is None:
+        raise invalid("transactional commit requires a transaction")
+    if (
+        selector == "single_use_transaction"
+        and request.single_use_transaction.WhichOneof("mode") == "read_only"
+    ):
+        raise invalid("Cannot modify entities in a read-only transaction.")
+    return True

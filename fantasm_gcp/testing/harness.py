@@ -1,0 +1,120 @@
+"""An application with its machines, on local servers in memory, under a clock that is moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from werkzeug.test import Client, TestResponse
+
+from fantasm_gcp.gateways.clients import Channels
+from fantasm_gcp.local.datastore import DatastoreServer
+from fantasm_gcp.local.rpc import LocalChannel
+from fantasm_gcp.local.tasks import Attempt, Outcome, TasksServer, WsgiDelivery
+from fantasm_gcp.settings import Settings
+from fantasm_gcp.testing.clock import VirtualClock
+from fantasm_gcp.testing.faults import Around, Rpc, intercepted
+from fantasm_gcp.web.extension import Fantasm
+
+PROJECT = "test"
+
+
+class Harness:
+    """Runs machines to their end without waiting.
+
+    ``definitions`` is the path of an fsm.yaml. ``around`` sees every call to the servers (see
+    :mod:`fantasm_gcp.testing.faults`). ``datastore`` is a channel to another Datastore server, with a
+    namespace of the test's own.
+    """
+
+    def __init__(
+        self,
+        definitions: str | Path,
+        *,
+        around: Around | None = None,
+        datastore: Callable[[], Any] | None = None,
+        namespace: str = "",
+    ) -> None:
+        self.clock = VirtualClock()
+        self.around: Around = around or _carry_out
+        self.datastore_server = DatastoreServer(clock=self.clock)
+        self.tasks = TasksServer(
+            clock=self.clock, max_dispatches_per_second=1e9, max_concurrent_dispatches=1_000_000
+        )
+        services = (
+            intercepted(self.datastore_server.service, self._around),
+            intercepted(self.tasks.service, self._around),
+        )
+        self.app = Flask("harness")
+        self.fantasm = Fantasm(
+            self.app,
+            Settings(
+                mode="local",
+                project=PROJECT,
+                namespace=namespace,
+                definitions=str(Path(definitions).resolve()),
+            ),
+            channels=Channels(
+                datastore or (lambda: LocalChannel(services[0])), lambda: LocalChannel(services[1])
+            ),
+            clock=self.clock,
+            sleep=self.clock.sleep,
+        )
+        self._deliver = WsgiDelivery(self.app)
+        self.client = Client(self.app)
+
+    def _around(self, rpc: Rpc, carry_out: Callable[[], Any]) -> Any:
+        return self.around(rpc, carry_out)
+
+    @property
+    def datastore(self) -> Any:
+        """The Datastore client that actions use."""
+        return self.fantasm.services.store.client()
+
+    def start(self, url: str, **options: Any) -> TestResponse:
+        """Requests a URL under ``/fantasm/fsm/``, by GET unless ``method`` says otherwise."""
+        return self.client.open(f"/fantasm/fsm/{url}", **options)
+
+    def get(self, path: str) -> Any:
+        """The JSON that a path under ``/fantasm/api/`` answers."""
+        return self.client.get(f"/fantasm/api/{path}").json
+
+    def next_attempt(self) -> Attempt | None:
+        """Moves the clock to the next task that is due and begins an attempt at it."""
+        moment = self.tasks.next_time()
+        if moment is None:
+            return None
+        self.clock.move_to(moment)
+        return self.tasks.lease()
+
+    def deliver(self, attempt: Attempt) -> Outcome:
+        """Delivers an attempt and tells the queue what was answered."""
+        return self.tasks.finish(attempt, self._deliver(attempt.delivery))
+
+    def answer(self, attempt: Attempt) -> int | None:
+        """Delivers an attempt and answers the HTTP status, without telling the queue."""
+        response = self._deliver(attempt.delivery)
+        return response.status if response else None
+
+    def run(self, most: int = 10_000) -> int:
+        """Delivers every task that is or becomes due, and answers how many deliveries that took.
+
+        Raises ``RuntimeError`` when the queue is not empty after ``most`` of them.
+        """
+        for deliveries in range(most):
+            attempt = self.next_attempt()
+            if attempt is None:
+                return deliveries
+            self.deliver(attempt)
+        raise RuntimeError(f"still not idle after {most} deliveries")
+
+    def close(self) -> None:
+        """Closes the servers."""
+        self.tasks.close()
+        self.datastore_server.close()
+
+
+def _carry_out(_: Rpc, carry_out: Callable[[], Any]) -> Any:
+    return carry_out()

@@ -1,0 +1,166 @@
+"""The read side of the HTTP API, as values that become JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import request
+from werkzeug.exceptions import BadRequest, NotFound
+
+from fantasm_gcp.core.definition import Machine
+from fantasm_gcp.core.moments import iso
+from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.core.records import Instance, InstanceStatus, Record, Step, Task
+from fantasm_gcp.engine.history import History, Page, StateCounts, state_counts, status_counts
+from fantasm_gcp.web.extension import current_fantasm
+
+PAGE = 100
+MOST = 1000
+T = TypeVar("T")
+
+
+def machines() -> dict[str, Any]:
+    """Every machine with its states and how many of its instances have each status."""
+    fantasm = current_fantasm()
+    found = tuple(fantasm.definitions)
+    counts = status_counts(fantasm.history, found)
+    return {"machines": [_machine(each) | {"instances": counts[each.name]} for each in found]}
+
+
+def _machine(machine: Machine) -> dict[str, Any]:
+    return {
+        "machine": machine.name,
+        "queue": machine.queue,
+        "states": [
+            {
+                "state": state.name,
+                "action": state.action,
+                "initial": state.initial,
+                "final": state.final,
+                "continuation": state.continuation,
+                "fan_in": state.fan_in,
+                "transactional": state.transactional,
+                "transitions": [{"event": each.event, "to": each.to} for each in state.transitions],
+            }
+            for state in machine.states
+        ],
+    }
+
+
+def instances() -> dict[str, Any]:
+    """Instances newest first; ``machine``, ``status``, ``limit`` and ``cursor`` are arguments."""
+    machine, status = request.args.get("machine", ""), request.args.get("status", "")
+    if machine:
+        current_fantasm().definitions.machine(machine)
+    if status and status not in set(InstanceStatus):
+        raise BadRequest(f"status {status!r} is not one of {', '.join(InstanceStatus)}")
+    limit, cursor = page_arguments()
+    page = current_fantasm().history.instances(machine, status, limit, cursor)
+    return {"instances": [instance_summary(each) for each in page.items], "cursor": page.cursor}
+
+
+def page_arguments() -> tuple[int, str]:
+    """``limit`` and ``cursor`` of a list."""
+    text = request.args.get("limit", str(PAGE))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
+        raise BadRequest(f"limit must be a number from 1 to {MOST}")
+    return int(text), request.args.get("cursor", "")
+
+
+def find_instance(name: str) -> Instance:
+    """The instance of that id; answers 404 where there is none."""
+    instance = current_fantasm().history.instance(InstanceId(name))
+    if instance is None:
+        raise NotFound(f"there is no instance {name!r}")
+    return instance
+
+
+def instance_summary(instance: Instance) -> dict[str, Any]:
+    return {
+        "instance": instance.id,
+        "machine": instance.machine,
+        "status": instance.status,
+        "started": iso(instance.started),
+        "ended": iso(instance.ended),
+        "definition": instance.definition,
+    }
+
+
+def instance(name: str) -> dict[str, Any]:
+    """One instance: status, times, counts for each state, and its steps, each with its context before it.
+
+    ``limit`` and ``cursor`` page through the steps that are over.
+    """
+    found = find_instance(name)
+    limit, cursor = page_arguments()
+    fantasm = current_fantasm()
+    history = fantasm.history
+    machine = fantasm.definitions.machines.get(found.machine)
+    counts = state_counts(history, machine, found.id) if machine else {}
+    return instance_summary(found) | {
+        "states": {state: _counts(each) for state, each in counts.items()},
+        "in_flight": _page(history.tasks(found.id, failed=False, limit=PAGE, cursor=""), task_of),
+        "failed": _page(history.tasks(found.id, failed=True, limit=PAGE, cursor=""), task_of),
+        "steps": _page(history.records(found.id, limit, cursor), record_of),
+    }
+
+
+def step(name: str, step_name: str) -> dict[str, Any]:
+    """One step of an instance, with its context however large."""
+    history: History = current_fantasm().history
+    task, record = history.task(StepName(step_name)), history.record(StepName(step_name))
+    if task is not None and task.step.instance == name:
+        return task_of(task)
+    if record is not None and record.step.instance == name:
+        return record_of(record)
+    raise NotFound(f"instance {name!r} has no step {step_name!r}")
+
+
+def _page(page: Page[T], of: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
+    return {"items": [of(each) for each in page.items], "cursor": page.cursor}
+
+
+def _counts(counts: StateCounts) -> dict[str, int]:
+    return {"in_flight": counts.in_flight, "failed": counts.failed, "done": counts.done}
+
+
+def _step(step: Step, context: bytes) -> dict[str, Any]:
+    return {
+        "step": step.name,
+        "branch": step.branch,
+        "from": step.state,
+        "event": step.event,
+        "state": step.target,
+        "n": step.n,
+        "context": json.loads(context) if context else None,
+    }
+
+
+def task_of(task: Task) -> dict[str, Any]:
+    """A step in flight or failed."""
+    failure = task.failure
+    return _step(task.step, task.context) | {
+        "status": task.status,
+        "due": iso(task.due),
+        "attempts": task.attempts,
+        "epoch": task.epoch,
+        "error": failure.error if failure else None,
+        "traceback": failure.traceback if failure else None,
+        "fingerprint": failure.fingerprint if failure else None,
+    }
+
+
+def record_of(record: Record) -> dict[str, Any]:
+    """A step that is over."""
+    return _step(record.step, record.context) | {
+        "status": record.outcome,
+        "returned": record.event,
+        "began": iso(record.began),
+        "ended": iso(record.ended),
+        "attempts": record.attempts,
+        "entries": record.entries,
+        "note": record.note,
+        "next": list(record.next),
+    }

@@ -1,0 +1,84 @@
+"""What a start request asks for: its arguments become the context."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Request
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import BadRequest
+
+from fantasm_gcp.core.codec import CONTEXT_LIMIT
+from fantasm_gcp.errors import StartError
+
+BODY_LIMIT = 3 * CONTEXT_LIMIT
+"""Bytes of a start's body that are read: a form may take three for one of its value."""
+
+KEY_HEADER = "Idempotency-Key"
+METHOD_ARGUMENT = "method"
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,500}")
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """The context, the HTTP method that the instance's tasks use, and the caller's idempotency key."""
+
+    context: dict[str, Any]
+    method: str
+    key: str | None
+
+
+def read_start(request: Request) -> StartRequest:
+    """Reads the query, and of a POST the form or the JSON object in its body, which wins where both speak.
+
+    ``method`` chooses the tasks' HTTP method instead of becoming part of the context. Raises
+    :class:`StartError` for what is malformed or reserved.
+    """
+    request.max_content_length = request.max_form_memory_size = BODY_LIMIT
+    request.max_form_parts = None
+    context = _of_pairs(request.args) | _of_body(request)
+    method = str(context.pop(METHOD_ARGUMENT, request.method)).upper()
+    if method not in ("GET", "POST"):
+        raise StartError(f"method={method!r} is not known: GET or POST")
+    _check_names(context)
+    key = request.headers.get(KEY_HEADER)
+    if key is not None and not _NAME.fullmatch(key):
+        raise StartError(f"the {KEY_HEADER} header must be 1 to 500 characters of text")
+    return StartRequest(context, method, key)
+
+
+def _of_pairs(pairs: MultiDict[str, str]) -> dict[str, Any]:
+    """Arguments are text; one that is given several times is a list."""
+    return {name: values[0] if len(values) == 1 else values for name, values in pairs.lists()}
+
+
+def _of_body(request: Request) -> dict[str, Any]:
+    if request.method != "POST":
+        return {}
+    if request.form or request.files:
+        if request.files:
+            raise StartError("a start takes no files: store them and put their names into the context")
+        return _of_pairs(request.form)
+    if not request.get_data(cache=True):
+        return {}
+    if not request.is_json:
+        kind = request.mimetype or "no content type"
+        raise StartError(f"the body is {kind}; a start takes a form or a JSON object (application/json)")
+    try:
+        body = request.get_json()
+    except (BadRequest, RecursionError) as error:
+        raise StartError("the body is not valid JSON") from error
+    if not isinstance(body, dict):
+        raise StartError("the body is JSON, but not an object: a context has names and values")
+    return body
+
+
+def _check_names(names: Iterable[str]) -> None:
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise StartError(f"argument {name[:50]!r} is malformed: a name is 1 to 500 characters of text")
+        if name.startswith("__"):
+            raise StartError(f"argument {name!r} is reserved: names that begin with two underscores are")

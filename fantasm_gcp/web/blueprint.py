@@ -1,0 +1,114 @@
+"""Every path, under one blueprint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import BadRequest, MethodNotAllowed, NotFound
+
+from fantasm_gcp.console.views import add_pages
+from fantasm_gcp.core.callback import EPOCH_HEADER, INSTANCE_HEADER, STEP_HEADER
+from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.diagram import render_dot, render_mermaid, render_svg
+from fantasm_gcp.engine.delivery import Delivery
+from fantasm_gcp.engine.runner import deliver
+from fantasm_gcp.engine.start import start
+from fantasm_gcp.web import api, guard
+from fantasm_gcp.web.arguments import read_start
+from fantasm_gcp.web.extension import current_fantasm
+from fantasm_gcp.web.responses import register_error_answers
+
+ROOT = "/fantasm"
+RETRY_COUNTS = ("X-AppEngine-TaskRetryCount", "X-CloudTasks-TaskRetryCount")
+BOTH = ["GET", "POST"]
+
+
+def blueprint() -> Blueprint:
+    """A blueprint with every path, guarded; made anew for each application."""
+    made = Blueprint(
+        "fantasm", "fantasm_gcp.console", url_prefix=ROOT, template_folder="templates", static_folder="static"
+    )
+    made.before_request(_guard)
+    register_error_answers(made)
+    made.add_url_rule("/fsm/<machine>/", "start", start_machine, methods=BOTH, strict_slashes=False)
+    made.add_url_rule("/fsm/<machine>/<state>/<event>/<target>/", "step", deliver_step, methods=BOTH)
+    for path, view in (
+        ("/api/machines", api.machines),
+        ("/api/instances", api.instances),
+        ("/api/instances/<name>", api.instance),
+        ("/api/instances/<name>/steps/<step_name>", api.step),
+    ):
+        made.add_url_rule(path, f"api_{view.__name__}", view)
+    made.add_url_rule("/graphviz/<machine>/", "graphviz", graph, strict_slashes=False)
+    made.add_url_rule("/graph/<machine>", "graph", graph, strict_slashes=False)
+    add_pages(made, current_fantasm)
+    made.add_url_rule("/<path:unknown>", "unknown", unknown_path, methods=[*BOTH, "PUT", "PATCH", "DELETE"])
+    return made
+
+
+def _guard() -> None:
+    guard.check(request, current_fantasm().settings)
+
+
+def start_machine(machine: str) -> ResponseReturnValue:
+    """Starts a machine and answers the instance's id and where its status is."""
+    if request.method not in BOTH:
+        raise MethodNotAllowed(BOTH)  # Flask takes HEAD for GET, and looking must not start anything
+    services = current_fantasm().services
+    services.definitions.machine(machine)
+    asked = read_start(request)
+    try:
+        started = start(services, machine, asked.context, method=asked.method, key=asked.key)
+    except TypeError as error:
+        raise BadRequest(str(error)) from error
+    name = started.instance
+    return jsonify(
+        {
+            "instance": name,
+            "machine": machine,
+            "created": started.created,
+            "status_url": url_for("fantasm.api_instance", name=name),
+            "console_url": url_for("fantasm.console_instance", name=name),
+        }
+    )
+
+
+def deliver_step(machine: str, state: str, event: str, target: str) -> ResponseReturnValue:
+    """Takes a delivery of a step; the path is for people, the headers say which step it is."""
+    step, instance = request.headers.get(STEP_HEADER), request.headers.get(INSTANCE_HEADER)
+    if not step or not instance:
+        raise BadRequest(
+            f"{machine}/{state}/{event}/{target} is a step, which Cloud Tasks calls; "
+            f"people start {ROOT}/fsm/{machine}/"
+        )
+    delivery = Delivery(
+        StepName(step),
+        InstanceId(instance),
+        epoch=_number(request.headers.get(EPOCH_HEADER)),
+        retry_count=max(_number(request.headers.get(name)) for name in RETRY_COUNTS),
+    )
+    answer = deliver(current_fantasm().services, delivery)
+    body = {"verdict": answer.verdict, "step": step, "message": answer.message}
+    return jsonify(body), 500 if answer.verdict == "retry" else 200
+
+
+def _number(header: str | None) -> int:
+    return int(header[:9]) if header and header.isascii() and header.isdigit() else 0
+
+
+def graph(machine: str) -> ResponseReturnValue:
+    """A machine as SVG, or as text for other tools: ``?format=dot`` or ``?format=mermaid``."""
+    found = current_fantasm().definitions.machine(machine)
+    texts: dict[str, Any] = {"dot": render_dot, "mermaid": render_mermaid}
+    form = request.args.get("format", "svg")
+    if form == "svg":
+        return Response(render_svg(found), mimetype="image/svg+xml")
+    if form not in texts:
+        raise BadRequest(f"format {form!r} is not one of svg, dot, mermaid")
+    return Response(texts[form](found), mimetype="text/plain")
+
+
+def unknown_path(unknown: str) -> ResponseReturnValue:
+    raise NotFound(f"there is nothing at {ROOT}/{unknown}; the console is at {ROOT}/")
