@@ -351,6 +351,8 @@ def resolve_action(dotted: str, place: Place | None = None) -> Action:
     except (Exception, SystemExit) as error:  # a user's constructor may raise anything
         raise _failure(place, f"{quoted(dotted)} cannot be made: {_described(error)}") from error
     if not callable(execute):
+        if execute is not None:
+            raise _failure(place, f"execute of {quoted(dotted)} is not a method", "it cannot be called")
         names = [name for name in dir(action_class) if not name.startswith("_")]
         hint = did_you_mean("execute", names) or "add execute(self, context, obj)"
         raise _failure(place, f"{quoted(dotted)} has no method execute()", hint)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Literal, TypeAlias
+from types import MappingProxyType
+from typing import Literal, TypeAlias, get_args
 
 Level: TypeAlias = Literal["file", "machine", "state", "transition"]
 """Which mapping of the file an attribute stands in."""
@@ -171,9 +173,17 @@ RETRY_ATTRIBUTES: tuple[str, ...] = tuple(attribute.name for attribute in _retry
 """Names of the attributes that make a RetryPolicy: the names of its fields."""
 
 
-def attributes_of(level: Level) -> dict[str, Attribute]:
-    """The rows of one level, by name."""
-    return {attribute.name: attribute for attribute in ATTRIBUTES if attribute.level == level}
+_BY_LEVEL = {
+    level: MappingProxyType(
+        {attribute.name: attribute for attribute in ATTRIBUTES if attribute.level == level}
+    )
+    for level in get_args(Level)
+}
+
+
+def attributes_of(level: Level) -> Mapping[str, Attribute]:
+    """The rows of one level, by name, in the order of the table."""
+    return _BY_LEVEL[level]
 
 
 def levels_of(name: str) -> tuple[Level, ...]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from fantasm_gcp.core.attributes import Attribute, Level, attributes_of, levels_of
-from fantasm_gcp.core.findings import Findings, closest, quoted
+from fantasm_gcp.core.findings import Findings, closest, did_you_mean, quoted
 from fantasm_gcp.core.node import Broken, Node, Place, Scalar, Sequence
 from fantasm_gcp.core.node import Mapping as MappingNode
 from fantasm_gcp.core.values import LIST_HINT, UnusableError, read_value
@@ -134,7 +135,7 @@ class _Reading:
             self._misspelt.add(meant)
             hint = f"did you mean {meant!r}?"
         else:
-            hint = f"known here: {', '.join(self._table)}"
+            hint = did_you_mean(key.text, self._table) or f"known here: {', '.join(self._table)}"
         self._findings.error(key.place, f"unknown attribute {quoted(key.text)} on {self._label}", hint)
 
     def _value(self, attribute: Attribute, value: Node) -> None:
@@ -157,7 +158,7 @@ class _Reading:
             self._findings.error(node.place, f"{attribute.name} is empty", f"{_CALLED[level]} is needed")
             return
         drafts = []
-        rest = iter(zip(node.items, (*node.items[1:], None), strict=True))
+        rest = zip_longest(node.items, node.items[1:])
         for item, following in rest:
             if torn_at := _torn_at(item, following, level):
                 self._holes.add(attribute.name)

@@ -48,7 +48,7 @@ def replay(services: Services, delivery: Delivery, loaded: Loaded) -> Answer:
     found: Sequence[Stored[Record] | None] = services.store.lookup([record_key(delivery.step)])
     record = found[0].row if found[0] else None
     if record is not None:
-        enqueue_in_flight(services, (*record.ahead, *record.next))
+        enqueue_in_flight(services, record.next)
     if record is None or record.ends_branch:
         end_branch(services, delivery.instance, loaded.instance)
     return Answer("replayed")

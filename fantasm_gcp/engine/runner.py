@@ -61,10 +61,10 @@ def _deliver(services: Services, delivery: Delivery) -> Answer:
     if stored.row.status is TaskStatus.FAILED:
         end_branch(services, delivery.instance, loaded.instance)
         return Answer("failed")
+    enqueue_in_flight(services, stored.row.ahead)
     if exhausted(services, stored.row, delivery):
         error = StepError("no attempt answered: the worker was killed, or ran out of time or memory")
         return record_failure(services, loaded, stored, delivery, error)
-    enqueue_in_flight(services, stored.row.ahead)
     return _Run(services, delivery, stored, loaded.instance).answer()
 
 
@@ -152,9 +152,9 @@ class _Run:
     def _commit(self, following: Following) -> Commit | None:
         """Commits an outcome on whatever version the row has come to, without acting again.
 
-        None where the row is gone, given up or redriven: then the outcome is dropped.
+        None where the row is gone, given up or redriven: then the outcome is dropped. Raises ``Moved`` where
+        another delivery announced a follow-up: it may begin elsewhere than where this one's page ended.
         """
-        loaded: Stored[Task] = self.stored
         for attempt in range(self.services.limits.contention_tries):
             try:
                 if following.arrival is not None:
@@ -165,9 +165,10 @@ class _Run:
                 self.services.back_off(attempt)
                 again = load(self.services, self.delivery)
                 self.instance = again.instance
-                if _overtaken(again.task, loaded.row):
+                if again.task is None or _overtaken(again.task.row, self.stored.row):
                     return None
-                assert again.task is not None, "an absent row is overtaken"
+                if again.task.row.announced != self.stored.row.announced:
+                    raise Moved(f"another delivery of {self.delivery.step} announced its page") from None
                 self.stored = again.task
             else:
                 return commit
@@ -196,6 +197,6 @@ class _Run:
         return Attempt(self.number, self.began, self.services.clock())
 
 
-def _overtaken(current: Stored[Task] | None, loaded: Task) -> bool:
-    """Whether an outcome of the loaded row must be dropped: the step is over, given up or redriven."""
-    return current is None or current.row.status is TaskStatus.FAILED or current.row.epoch != loaded.epoch
+def _overtaken(current: Task, loaded: Task) -> bool:
+    """Whether an outcome of the loaded row must be dropped: the step was given up or redriven."""
+    return current.status is TaskStatus.FAILED or current.epoch != loaded.epoch

@@ -1,0 +1,142 @@
+"""Deliveries that overlap, are killed, repeated and reordered, one RPC at a time, all by a seed.
+
+Each delivery runs in a thread of its own, but only one thread runs at a time: a delivery stops before each
+RPC and waits until it is chosen to go on. The same seed gives the same run.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from fantasm_gcp.local.tasks import Attempt, Response
+from fantasm_gcp.testing.faults import Crash, Rpc
+from fantasm_gcp.testing.harness import Harness
+
+_WAIT = 30.0
+"""Seconds of real time after which a delivery that neither ends nor makes an RPC is taken for hanging."""
+
+
+class _Deed:
+    """Something that runs up to its next RPC whenever it is stepped: a delivery, or an operator's command."""
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        self.result: Any = None
+        self.crashed = False
+        self.error: Exception | None = None
+        self._act = act
+        self._go = threading.Semaphore(0)
+        self._stopped = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._go.acquire()
+        try:
+            self.result = self._act()
+        except Crash:
+            self.crashed = True
+        except Exception as error:  # noqa: BLE001  handed on to the adversary's caller
+            self.error = error
+        finally:
+            self._thread = None  # type: ignore[assignment]  # read by `over`: the deed has ended
+            self._stopped.release()
+
+    @property
+    def over(self) -> bool:
+        return self._thread is None
+
+    def step(self) -> None:
+        """Runs it up to its next RPC, or to its end."""
+        self._go.release()
+        if not self._stopped.acquire(timeout=_WAIT):
+            raise RuntimeError("a delivery hangs")
+        if self.error is not None:
+            raise self.error
+
+    def stop(self) -> None:
+        """Called from inside, before an RPC: lets others run until it is this one's turn again."""
+        self._stopped.release()
+        self._go.acquire()
+        if self.crashed:
+            raise Crash
+
+
+class Adversary:
+    """Runs a harness to its end against bad luck.
+
+    ``crash`` is the chance, at each RPC, that the delivery is killed before it; ``lose`` the chance that the
+    answer of a delivery gets lost, so that its task comes again; ``overlap`` how many may run at once.
+    """
+
+    def __init__(
+        self, harness: Harness, seed: int, *, crash: float = 0.03, lose: float = 0.1, overlap: int = 5
+    ) -> None:
+        self.harness = harness
+        self.random = random.Random(seed)  # noqa: S311  a seed is the point of it
+        self.crash, self.lose, self.overlap = crash, lose, overlap
+        self._deeds: list[tuple[_Deed, Attempt | None]] = []
+        self._current: _Deed | None = None
+        self._next_around = harness.around
+        harness.around = self._around
+
+    def _around(self, rpc: Rpc, carry_out: Callable[[], Any]) -> Any:
+        deed = self._current
+        if deed is not None:
+            if deed.crashed:
+                raise Crash
+            deed.stop()
+        return self._next_around(rpc, carry_out)
+
+    def command(self, act: Callable[[], Any]) -> None:
+        """Lets an operator do something meanwhile; it is interleaved, but never killed."""
+        self._deeds.append((_Deed(act), None))
+
+    def run(self, meanwhile: Callable[[Adversary], None] | None = None, most: int = 50_000) -> None:
+        """Steps deliveries until nothing is due and nothing runs; calls ``meanwhile`` before each step.
+
+        Raises ``RuntimeError`` after ``most`` steps.
+        """
+        for _ in range(most):
+            if meanwhile is not None:
+                meanwhile(self)
+            if not self._deeds or (len(self._deeds) < self.overlap and self.random.random() < 0.3):
+                self._begin()
+            if not self._deeds:
+                return
+            self._step(self.random.randrange(len(self._deeds)))
+        raise RuntimeError("never ends")
+
+    def _begin(self) -> None:
+        """Begins a delivery of a task that is due, of a task in flight a second one, or moves the clock."""
+        tasks = self.harness.tasks
+        running = [attempt.task for _, attempt in self._deeds if attempt]
+        if running and self.random.random() < self.lose:
+            attempt = tasks.lease(self.random.choice(running), force=True)
+        else:
+            due = tasks.due()
+            attempt = tasks.lease(self.random.choice(due)) if due else None
+            if attempt is None and not self._deeds:
+                attempt = self.harness.next_attempt()
+        if attempt is not None:
+            begun = attempt
+            self._deeds.append((_Deed(lambda: self.harness.answer(begun)), begun))
+
+    def _step(self, index: int) -> None:
+        deed, attempt = self._deeds[index]
+        if attempt is not None and self.random.random() < self.crash:
+            deed.crashed = True
+        self._current = deed
+        try:
+            deed.step()
+            while deed.crashed and not deed.over:
+                deed.step()
+        finally:
+            self._current = None
+        if deed.over:
+            del self._deeds[index]
+            if attempt is not None:
+                lost = deed.crashed or self.random.random() < self.lose
+                self.harness.tasks.finish(attempt, None if lost else Response(deed.result))
