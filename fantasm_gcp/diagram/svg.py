@@ -35,6 +35,7 @@ from fantasm_gcp.diagram.theme import SCOPE, STYLE
 _LONG = 18  # characters; a longer text is pressed into its measured width, whatever the font
 _RADIUS = 9.0
 _INSET = 3.5  # between the two borders of a final state
+_DECK_INSET = 4.5  # of each card behind a continuation; small, for arrows begin at the last one
 _HALF_HEAD = 4.2  # half the width of an arrowhead
 
 _GLYPHS = {  # drawn in a square of 12
@@ -164,7 +165,7 @@ def _content(card: Card, rect: Rect) -> Iterator[str]:
 def _borders(state: State, face: Rect) -> Iterator[str]:
     if state.continuation:
         for behind in (2, 1):
-            inset, drop = 2 * DECK * behind, DECK * behind
+            inset, drop = _DECK_INSET * behind, DECK * behind
             yield _rounded("behind", Rect(face.x + inset, face.y + drop, face.width - 2 * inset, face.height))
     yield _rounded("card", face)
     if state.final:
