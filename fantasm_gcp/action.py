@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Protocol
 
 from fantasm_gcp.core.context import Context, StepObject
+
+
+class Action(Protocol):
+    """What a state's ``action`` names: an object of any class with ``execute``.
+
+    A continuation state's action also has ``continuation(context, obj, token)``.
+    """
+
+    def execute(self, context: Any, obj: Any) -> str | None:
+        """Returns the event of the transition to take next, or None; see :class:`FSMAction`."""
 
 
 class FSMAction(ABC):

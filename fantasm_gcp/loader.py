@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 
 import yaml
 
+from fantasm_gcp.action import Action
 from fantasm_gcp.core.definition import Definitions, State
 from fantasm_gcp.core.findings import Findings, closest, did_you_mean, quoted
 from fantasm_gcp.core.node import Broken, Node, Place, Scalar, ScalarKind, Sequence
@@ -256,15 +257,6 @@ def _merged(children: list[Node]) -> tuple[tuple[Node, Node], ...]:
             entries.extend(added)
             known |= {k.text for k, _ in added if isinstance(k, Scalar)}
     return tuple(entries)
-
-
-class Action(Protocol):
-    """What a state's ``action`` names: an object of the user's class.
-
-    It returns an event or None; a continuation state's action also has ``continuation(context, obj, token)``.
-    """
-
-    def execute(self, context: Any, obj: Any) -> str | None: ...
 
 
 class Actions(Mapping[str, Action]):

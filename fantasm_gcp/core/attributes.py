@@ -8,6 +8,8 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
+from fantasm_gcp.core.definition import AT_LEAST_ONCE, EXACTLY_ONCE
+
 Level: TypeAlias = Literal["file", "machine", "state", "transition"]
 """Which mapping of the file an attribute stands in."""
 
@@ -20,7 +22,7 @@ MAX_DURATION_SECONDS = 315_576_000_000
 MAX_INT32 = 2**31 - 1
 """The largest value of the counts of a RetryConfig."""
 
-GUARANTEES = ("exactly_once", "at_least_once")
+GUARANTEES = (EXACTLY_ONCE, AT_LEAST_ONCE)
 
 
 class Kind(Enum):

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from fantasm_gcp.core.carried import carry
 from fantasm_gcp.core.codec import decode
-from fantasm_gcp.core.definition import RetryPolicy
+from fantasm_gcp.core.definition import AT_LEAST_ONCE, RetryPolicy
 from fantasm_gcp.core.names import task_name
 from fantasm_gcp.core.records import Task
 
@@ -37,30 +38,48 @@ class Callback:
     body: bytes
     due: float | None
     retry: RetryPolicy
+    queue_gives_up: bool = False
+    """Whether the queue counts the attempts; else the engine does, and the queue goes on for ever."""
 
 
-def callback_of(task: Task, retry: RetryPolicy, root: str, inline_limit: int, now: float) -> Callback:
-    """The task of a step. ``root`` is the URL prefix that the steps are served under."""
+def callback_of(
+    task: Task, retry: RetryPolicy, guarantee: str, root: str, inline_limit: int, now: float
+) -> Callback:
+    """The task of a step. ``root`` is the URL prefix that the steps are served under.
+
+    Raises ``ContextTooLargeError`` where the task has to carry its context and it does not fit.
+    """
     step = task.step
-    path = f"{root}/fsm/{step.machine}/{step.state}/{step.event}/{step.target}/"
+    url = f"{root}/fsm/{step.machine}/{step.state}/{step.event}/{step.target}/"
     headers = {INSTANCE_HEADER: step.instance, STEP_HEADER: step.name, EPOCH_HEADER: str(task.epoch)}
     body = b""
     if task.method == "POST":
         headers["Content-Type"] = "application/json"
         body = task.context if len(task.context) <= inline_limit else b"{}"
-    elif len(task.context) <= URL_LIMIT:
-        url = f"{path}?{query_of(decode(task.context))}"
-        path = url if len(url) <= URL_LIMIT and not url.endswith("?") else path
+    else:
+        url = _with_context(url, task.context)
+    if guarantee == AT_LEAST_ONCE:
+        carrying, body = carry(task)
+        headers |= carrying
     return Callback(
         name=task_name(step.name, task.epoch),
         queue=task.queue,
         method=task.method,
-        url=path,
+        url=url,
         headers=headers,
         body=body,
         due=task.due if task.due > now else None,
         retry=retry,
+        queue_gives_up=guarantee == AT_LEAST_ONCE,
     )
+
+
+def _with_context(url: str, context: bytes) -> str:
+    """A URL that shows the context, where that does not make it too long."""
+    if len(context) > URL_LIMIT:
+        return url
+    query = query_of(decode(context))
+    return f"{url}?{query}" if query and len(url) + len(query) < URL_LIMIT else url
 
 
 def query_of(context: Mapping[str, Any]) -> str:

@@ -93,7 +93,7 @@ def _plain(value: Any, place: str) -> Any:
         return {TAG: [tag, encoder(value)]}
     raise TypeError(
         f"{place} is a {kind.__module__}.{kind.__qualname__}, which cannot cross a task boundary; "
-        "a context takes what JSON has, and datetime, date, time, timedelta, bytes, Decimal, UUID, set and tuple"
+        "a context takes what JSON has, datetime, date, time, timedelta, bytes, Decimal, UUID, set and tuple"
     )
 
 

@@ -16,6 +16,10 @@ from fantasm_gcp.errors import Problem, UnknownMachineError
 NAME_PATTERN = r"[A-Za-z0-9-]{1,50}"
 """Names of machines, states and events: Fantasm's own rule; they stand in URLs and task names."""
 
+EXACTLY_ONCE = "exactly_once"
+AT_LEAST_ONCE = "at_least_once"
+"""The guarantees that a machine may ask for."""
+
 PSEUDO_INIT = "pseudo-init"
 """State and event of the step that starts an instance: it comes from no state."""
 
@@ -74,7 +78,7 @@ class Machine:
     states: tuple[State, ...]
     queue: str = "default"
     retry: RetryPolicy = RetryPolicy()
-    guarantee: str = "exactly_once"
+    guarantee: str = EXACTLY_ONCE
 
     @property
     def initial(self) -> State:

@@ -12,7 +12,15 @@ from types import MappingProxyType
 
 from fantasm_gcp.core.attributes import RETRY_ATTRIBUTES
 from fantasm_gcp.core.check import check_machine
-from fantasm_gcp.core.definition import PSEUDO_INIT, Definitions, Machine, RetryPolicy, State, Transition
+from fantasm_gcp.core.definition import (
+    AT_LEAST_ONCE,
+    PSEUDO_INIT,
+    Definitions,
+    Machine,
+    RetryPolicy,
+    State,
+    Transition,
+)
 from fantasm_gcp.core.draft import Draft, read_draft
 from fantasm_gcp.core.findings import Findings, did_you_mean, quoted
 from fantasm_gcp.core.node import Broken, Node, Place
@@ -124,17 +132,17 @@ def _check_state(machine: Draft, state: Draft, findings: Findings) -> None:
         )
     _check_unique(state.items("transitions"), "event", findings)
     _check_action(machine, state, findings)
-    if state.get("fan_in") is not None:
-        if state.get("continuation"):
+    if state.get("fan_in") is not None and state.get("continuation"):
+        findings.error(
+            state.at("fan_in"),
+            f"{state.label} has both fan_in and continuation",
+            "collect in one state and continue in another",
+        )
+    for attribute in ("fan_in", "transactional"):
+        if state.get(attribute) and machine.get("guarantee") == AT_LEAST_ONCE:
             findings.error(
-                state.at("fan_in"),
-                f"{state.label} has both fan_in and continuation",
-                "collect in one state and continue in another",
-            )
-        if machine.get("guarantee") == "at_least_once":
-            findings.error(
-                state.at("fan_in"),
-                "fan_in needs records, and a machine with guarantee at_least_once keeps none",
+                state.at(attribute),
+                f"{attribute} needs records, and a machine with guarantee {AT_LEAST_ONCE} keeps none",
                 "remove one of the two",
             )
 

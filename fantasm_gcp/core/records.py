@@ -92,7 +92,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What a fan-in step collects: a window of a group; of its entries those with ``after < name <= until``."""
+    """What a fan-in step collects: of a group's window the entries with ``after < name <= until``."""
 
     group: str
     window: StepName

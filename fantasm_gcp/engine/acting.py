@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fantasm_gcp.action import Action
 from fantasm_gcp.core.codec import decode, encode
 from fantasm_gcp.core.context import Context, Contexts, Scope, StepObject
 from fantasm_gcp.core.definition import Machine, State
@@ -13,7 +14,7 @@ from fantasm_gcp.core.records import Entry, Stored, Task
 from fantasm_gcp.core.step import Acted, announcement, follow_up
 from fantasm_gcp.engine.delivery import Moved
 from fantasm_gcp.engine.enqueue import enqueue
-from fantasm_gcp.engine.ports import Action, Services
+from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -60,16 +61,11 @@ def announce(services: Services, stored: Stored[Task], acting: Acting) -> Stored
     A follow-up that an earlier attempt made known is kept, its token too: ``obj['until']`` tells where the
     page ends. The row as it is afterwards; raises ``Moved`` when another delivery changed it.
     """
-    task, action = stored.row, acting.action
-    token = task.hop.token if task.hop else None
+    task = stored.row
     if task.announced is not None:
         acting.obj["until"] = task.announced
-    returned = action.continuation(acting.context, acting.obj, token)  # type: ignore[union-attr]  # checked at load
-    following = _token_text(returned)
-    if task.announced is not None:
-        return stored
-    if not following or following == token or acting.obj.get("results") == []:
-        acting.obj["chain_ended"] = True
+    following = next_token(acting, task)
+    if task.announced is not None or not following:
         return stored
     task_ahead = follow_up(task, encode(acting.context), following, services.clock())
     commit = announcement(stored, task_ahead)
@@ -82,11 +78,18 @@ def announce(services: Services, stored: Stored[Task], acting: Acting) -> Stored
     return Stored(mentioned, version)
 
 
-def _token_text(token: Any) -> str:
-    """A token as text: None and everything empty is the end of the chain."""
-    if not token:
+def next_token(acting: Acting, task: Task) -> str:
+    """Runs ``continuation`` and answers the token of the next page as text: empty at the end of the chain.
+
+    The chain ends with no token, with the step's own token again, and with an empty page.
+    """
+    token = task.hop.token if task.hop else None
+    returned = acting.action.continuation(acting.context, acting.obj, token)  # type: ignore[union-attr]  # checked at load
+    following = returned.decode() if isinstance(returned, bytes) else str(returned or "")
+    if not following or following == token or acting.obj.get("results") == []:
+        acting.obj["chain_ended"] = True
         return ""
-    return token.decode() if isinstance(token, bytes) else str(token)
+    return following
 
 
 def execute(acting: Acting, entries: Sequence[Entry] | None) -> Acted:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fantasm_gcp.core.callback import callback_of
+from fantasm_gcp.core.definition import EXACTLY_ONCE
 from fantasm_gcp.core.names import StepName
 from fantasm_gcp.core.records import Record, Stored, Task, TaskStatus, record_key, task_key
 from fantasm_gcp.core.step import policy_of
@@ -20,18 +21,14 @@ def enqueue(services: Services, tasks: Sequence[Task]) -> None:
     """Creates the tasks of steps; one that exists already is left alone. Raises ``UnavailableError``."""
     now = services.clock()
     machines = services.definitions.machines
-    services.queue.create(
-        [
-            callback_of(
-                task,
-                policy_of(machines.get(task.step.machine), task.step),
-                services.root,
-                services.limits.inline_context,
-                now,
-            )
-            for task in tasks
-        ]
-    )
+    callbacks = []
+    for task in tasks:
+        machine = machines.get(task.step.machine)
+        retry = policy_of(machine, task.step)
+        guarantee = machine.guarantee if machine else EXACTLY_ONCE
+        inline_limit = services.limits.inline_context
+        callbacks.append(callback_of(task, retry, guarantee, services.root, inline_limit, now))
+    services.queue.create(callbacks)
 
 
 def enqueue_in_flight(services: Services, names: Sequence[StepName]) -> None:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from fantasm_gcp.action import Action
 from fantasm_gcp.core.callback import Callback
 from fantasm_gcp.core.definition import Definitions
 from fantasm_gcp.core.names import InstanceId, StepName
@@ -76,12 +77,6 @@ class Queue(Protocol):
 
     def create(self, callbacks: Sequence[Callback]) -> None:
         """Creates named tasks; one whose name is taken counts as created. Raises ``UnavailableError``."""
-
-
-class Action(Protocol):
-    """What a state runs. A continuation state's action has ``continuation`` as well."""
-
-    def execute(self, context: Any, obj: Any) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fantasm_gcp.core.codec import encode
-from fantasm_gcp.core.definition import Machine
+from fantasm_gcp.core.definition import AT_LEAST_ONCE, Machine
 from fantasm_gcp.core.names import InstanceId, StepName, instance_id, keyed_instance_id
 from fantasm_gcp.core.records import (
     Commit,
@@ -30,7 +30,10 @@ from fantasm_gcp.errors import AlreadyExistsError, ConflictError, UnavailableErr
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A start's instance; ``created`` is False where the idempotency key had started it before."""
+    """A start's instance; ``created`` is False where the idempotency key had started it before.
+
+    A machine that keeps no records cannot tell: there ``created`` is always True.
+    """
 
     instance: InstanceId
     created: bool
@@ -55,6 +58,9 @@ def start(
     now = services.clock()
     instance = keyed_instance_id(machine_name, key) if key else instance_id(machine_name, now, _nonce())
     task = first_task(machine, instance, encoded, method, now)
+    if machine.guarantee == AT_LEAST_ONCE:
+        enqueue(services, [task])
+        return Started(instance, created=True)
     row = Instance(
         instance, machine_name, InstanceStatus.RUNNING, now, task.step.name, definition_hash(machine)
     )

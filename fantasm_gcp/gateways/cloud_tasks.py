@@ -83,13 +83,18 @@ def task_pb(parent: str, callback: Callback) -> Any:
     request.body = callback.body
     if callback.due is not None:
         _fill_seconds(task.schedule_time, callback.due)
-    _fill_retry(task.retry_config, callback.retry)
+    _fill_retry(task.retry_config, callback.retry, callback.queue_gives_up)
     return task
 
 
-def _fill_retry(config: Any, retry: RetryPolicy) -> None:
-    """The engine gives up, not the queue: attempts are unlimited there, whatever the queue's limit is."""
+def _fill_retry(config: Any, retry: RetryPolicy, queue_gives_up: bool) -> None:
+    """Where the engine gives up, attempts are unlimited in the queue, whatever the queue's own limit is."""
     config.max_attempts = UNLIMITED
+    if queue_gives_up:
+        if retry.task_retry_limit is not None:
+            config.max_attempts = retry.task_retry_limit + 1
+        if retry.task_age_limit is not None:
+            _fill_seconds(config.max_retry_duration, retry.task_age_limit)
     low = DEFAULT_MIN_BACKOFF if retry.min_backoff_seconds is None else retry.min_backoff_seconds
     high = DEFAULT_MAX_BACKOFF if retry.max_backoff_seconds is None else retry.max_backoff_seconds
     _fill_seconds(config.min_backoff, min(low, high))

@@ -67,16 +67,26 @@ class _Deed:
 class Adversary:
     """Runs a harness to its end against bad luck.
 
-    ``crash`` is the chance, at each RPC, that the delivery is killed before it; ``lose`` the chance that the
-    answer of a delivery gets lost, so that its task comes again; ``overlap`` how many may run at once.
+    ``crash`` is the chance, at each RPC, that the delivery is killed before it; ``duplicate`` the chance that
+    a delivery that begins is one more of a task in flight; ``lose`` that an answer gets lost, so that the
+    task comes again; ``leap`` that time passes before a delivery begins; ``overlap`` how many run at once.
     """
 
     def __init__(
-        self, harness: Harness, seed: int, *, crash: float = 0.03, lose: float = 0.1, overlap: int = 5
+        self,
+        harness: Harness,
+        seed: int,
+        *,
+        crash: float = 0.03,
+        duplicate: float = 0.3,
+        lose: float = 0.1,
+        leap: float = 0.2,
+        overlap: int = 5,
     ) -> None:
         self.harness = harness
         self.random = random.Random(seed)  # noqa: S311  a seed is the point of it
-        self.crash, self.lose, self.overlap = crash, lose, overlap
+        self.crash, self.duplicate, self.lose, self.leap = crash, duplicate, lose, leap
+        self.overlap = overlap
         self._deeds: list[tuple[_Deed, Attempt | None]] = []
         self._current: _Deed | None = None
         self._next_around = harness.around
@@ -112,8 +122,10 @@ class Adversary:
     def _begin(self) -> None:
         """Begins a delivery of a task that is due, of a task in flight a second one, or moves the clock."""
         tasks = self.harness.tasks
+        if self.random.random() < self.leap:
+            self.harness.clock.sleep(self.random.random() * 2)
         running = [attempt.task for _, attempt in self._deeds if attempt]
-        if running and self.random.random() < self.lose:
+        if running and self.random.random() < self.duplicate:
             attempt = tasks.lease(self.random.choice(running), force=True)
         else:
             due = tasks.due()

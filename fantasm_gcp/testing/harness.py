@@ -43,24 +43,23 @@ class Harness:
         self.tasks = TasksServer(
             clock=self.clock, max_dispatches_per_second=1e9, max_concurrent_dispatches=1_000_000
         )
-        services = (
-            intercepted(self.datastore_server.service, self._around),
-            intercepted(self.tasks.service, self._around),
-        )
+        tasks = intercepted(self.tasks.service, self._around)
+        rows = intercepted(self.datastore_server.service, self._around)
+        self._channels = Channels(datastore or (lambda: LocalChannel(rows)), lambda: LocalChannel(tasks))
+        self._namespace = namespace
+        self.deploy(definitions)
+
+    def deploy(self, definitions: str | Path) -> None:
+        """Puts another version of the application in the place of this one, on the same servers."""
         self.app = Flask("harness")
+        settings = Settings(
+            mode="local",
+            project=PROJECT,
+            namespace=self._namespace,
+            definitions=str(Path(definitions).resolve()),
+        )
         self.fantasm = Fantasm(
-            self.app,
-            Settings(
-                mode="local",
-                project=PROJECT,
-                namespace=namespace,
-                definitions=str(Path(definitions).resolve()),
-            ),
-            channels=Channels(
-                datastore or (lambda: LocalChannel(services[0])), lambda: LocalChannel(services[1])
-            ),
-            clock=self.clock,
-            sleep=self.clock.sleep,
+            self.app, settings, channels=self._channels, clock=self.clock, sleep=self.clock.sleep
         )
         self._deliver = WsgiDelivery(self.app)
         self.client = Client(self.app)

@@ -10,9 +10,13 @@ from werkzeug.exceptions import BadRequest, MethodNotAllowed, NotFound
 
 from fantasm_gcp.console.views import add_pages
 from fantasm_gcp.core.callback import EPOCH_HEADER, INSTANCE_HEADER, STEP_HEADER
+from fantasm_gcp.core.carried import GUARANTEE_HEADER, carried
+from fantasm_gcp.core.definition import AT_LEAST_ONCE
 from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.core.records import Task
 from fantasm_gcp.diagram import render_dot, render_mermaid, render_svg
-from fantasm_gcp.engine.delivery import Delivery
+from fantasm_gcp.engine.carrying import deliver_carried
+from fantasm_gcp.engine.delivery import Answer, Delivery
 from fantasm_gcp.engine.runner import deliver
 from fantasm_gcp.engine.start import start
 from fantasm_gcp.web import api, guard
@@ -64,32 +68,53 @@ def start_machine(machine: str) -> ResponseReturnValue:
     except TypeError as error:
         raise BadRequest(str(error)) from error
     name = started.instance
-    return jsonify(
-        {
-            "instance": name,
-            "machine": machine,
-            "created": started.created,
-            "status_url": url_for("fantasm.api_instance", name=name),
-            "console_url": url_for("fantasm.console_instance", name=name),
-        }
-    )
+    answer = {"instance": name, "machine": machine, "created": started.created}
+    if services.definitions.machine(machine).guarantee != AT_LEAST_ONCE:  # which keeps nothing to look at
+        answer["status_url"] = url_for("fantasm.api_instance", name=name)
+        answer["console_url"] = url_for("fantasm.console_instance", name=name)
+    return jsonify(answer)
 
 
 def deliver_step(machine: str, state: str, event: str, target: str) -> ResponseReturnValue:
     """Takes a delivery of a step; the path is for people, the headers say which step it is."""
+    services = current_fantasm().services
     step, instance = request.headers.get(STEP_HEADER), request.headers.get(INSTANCE_HEADER)
     if not step or not instance:
         raise BadRequest(
             f"{machine}/{state}/{event}/{target} is a step, which Cloud Tasks calls; "
             f"people start {ROOT}/fsm/{machine}/"
         )
+    if request.headers.get(GUARANTEE_HEADER) == AT_LEAST_ONCE:
+        answer = deliver_carried(services, _carried(InstanceId(instance), machine, state, event, target))
+        return _answer(answer, step)
     delivery = Delivery(
         StepName(step),
         InstanceId(instance),
         epoch=_number(request.headers.get(EPOCH_HEADER)),
         retry_count=max(_number(request.headers.get(name)) for name in RETRY_COUNTS),
     )
-    answer = deliver(current_fantasm().services, delivery)
+    return _answer(deliver(services, delivery), step)
+
+
+def _carried(instance: InstanceId, machine: str, state: str, event: str, target: str) -> Task:
+    try:
+        return carried(
+            request.headers,
+            request.get_data(),
+            instance=instance,
+            machine=machine,
+            state=state,
+            event=event,
+            target=target,
+            queue=request.headers.get("X-AppEngine-QueueName", "default"),
+            method=request.method,
+            now=current_fantasm().services.clock(),
+        )
+    except (KeyError, ValueError) as error:
+        raise BadRequest("the headers of this step are not those of a task of fantasm_gcp") from error
+
+
+def _answer(answer: Answer, step: str) -> ResponseReturnValue:
     body = {"verdict": answer.verdict, "step": step, "message": answer.message}
     return jsonify(body), 500 if answer.verdict == "retry" else 200
 

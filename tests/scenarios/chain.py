@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class Luck:
 
 
 class Walk:
-    """One item a page. Pages are not the same each time: the first look may see fewer items than a later one."""
+    """One or two items a page: not the same each time, as where items come and go."""
 
     def continuation(self, context: Any, obj: Any, token: str | None = None) -> str | None:
         first = int(token or 0)
@@ -131,7 +131,9 @@ def verdict(seed: int, raises: float) -> str:
                 return f"a failure was not noticed: the instance is {status}"
             Luck.now.raises = raises if patience < 30 else 0.0
             for each in failed:
-                adversary.command(lambda name=each.key.name: redrive(harness.fantasm.services, StepName(name)))
+                adversary.command(
+                    lambda name=each.key.name: redrive(harness.fantasm.services, StepName(name))
+                )
     except RuntimeError as error:
         return str(error)
     return _judge(harness, watch, status)
@@ -159,15 +161,14 @@ def _judge(harness: Harness, watch: Watch, status: str) -> str:
 
 
 def main(seeds: int) -> int:
-    for raises in (0.0, 0.3):
-        verdicts: Counter[str] = Counter()
-        for seed in range(seeds):
+    logging.disable(logging.CRITICAL)
+    for seed in range(seeds):
+        for raises in (0.0, 0.3):
             result = verdict(seed, raises)
-            verdicts[result] += 1
             if result != "ok":
                 print(f"seed {seed}, raises {raises}: {result}")
                 return 1
-        print(f"raises {raises}: {dict(verdicts)}")
+    print(f"ok: {2 * seeds} runs")
     return 0
 
 

@@ -68,6 +68,8 @@ def _exchange(url: SplitResult, delivery: Delivery, expires: float) -> Response:
             kept = b""
             while chunk := response.read(_CHUNK):
                 kept += chunk[: _KEPT_BODY - len(kept)]
+            if response.length:
+                raise ConnectionError(f"the answer, a {response.status}, was cut short")
             return Response(response.status, dict(response.getheaders()), kept)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from google.iam.v1 import iam_policy_pb2, policy_pb2  # type: ignore[import-untyped]  # ships no types
+from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from fantasm_gcp.local.rpc import Method, Service
 from fantasm_gcp.local.tasks import messages, refusals

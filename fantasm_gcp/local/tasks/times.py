@@ -17,7 +17,7 @@ _LONGEST = 315_576_000_000  # 10,000 years, all a Duration may hold
 
 
 def micros(seconds: float) -> int:
-    """Seconds as the nearest microsecond; rounding makes it the inverse of :func:`seconds`."""
+    """Seconds as the nearest microsecond; rounding makes it the inverse of :func:`seconds`, for a century."""
     return round(seconds * SECOND)
 
 

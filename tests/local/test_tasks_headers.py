@@ -1,0 +1,189 @@
+"""What an attempt sends, by what came before it; the tables are recordings of the real service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tasks_support import QUEUE, Client, Clock, app_engine_task, client_of, http_task, task_name
+
+from fantasm_gcp.local.tasks import Attempt, Delivery, Response, TasksServer
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(1_602_727_873.950779)
+
+
+@pytest.fixture
+def server(clock: Clock) -> Iterator[TasksServer]:
+    server = TasksServer(clock=clock)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def client(server: TasksServer) -> Client:
+    return client_of(server)
+
+
+def lease(server: TasksServer, clock: Clock) -> Attempt:
+    """The next attempt, at its time."""
+    moment = server.next_time()
+    assert moment is not None
+    clock.now = moment
+    attempt = server.lease()
+    assert attempt is not None
+    return attempt
+
+
+def after(server: TasksServer, clock: Clock, *statuses: int | None) -> Delivery:
+    """The delivery that follows attempts with these answers, None being no answer."""
+    for status in statuses:
+        server.finish(lease(server, clock), None if status is None else Response(status))
+    return lease(server, clock).delivery
+
+
+def varying(delivery: Delivery, prefix: str) -> tuple[str | None, ...]:
+    """Retry count, execution count, previous response and retry reason; None where there is none."""
+    names = ("TaskRetryCount", "TaskExecutionCount", "TaskPreviousResponse", "TaskRetryReason")
+    return tuple(delivery.headers.get(prefix + name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ((), ("0", "0", None, None)),
+        ((503,), ("1", "0", "503", "")),
+        ((503, 404), ("2", "1", "404", "")),
+        ((503, 404, 429), ("3", "2", "429", "")),
+        ((503, 404, 429, 500), ("4", "2", "500", "")),
+        ((503, 404, 429, 500, 302), ("5", "3", "302", "")),
+        ((None,), ("1", "0", "504", "")),
+        ((404, None), ("2", "1", "504", "")),
+        ((None, 404), ("2", "1", "404", "")),
+        ((599, 600), ("2", "1", "600", "")),
+    ],
+)
+def test_an_http_target_counts_what_is_not_a_server_error(
+    client: Client,
+    server: TasksServer,
+    clock: Clock,
+    statuses: tuple[int | None, ...],
+    expected: tuple[str | None, ...],
+) -> None:
+    """The reason is there and empty; no answer shows as 504."""
+    client.create_task(parent=QUEUE, task=http_task("one"))
+
+    assert expected == varying(after(server, clock, *statuses), "X-CloudTasks-")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ((), ("0", "0", None, None)),
+        ((503,), ("1", "1", "503", "App Error")),
+        ((503, 404), ("2", "2", "404", "App Error")),
+        ((503, 404, 429, 500, 302), ("5", "5", "302", "App Error")),
+        ((None,), ("1", "0", "0", "Instance Unavailable")),
+        ((500, None), ("2", "1", "0", "Instance Unavailable")),
+        ((None, 500), ("2", "1", "500", "App Error")),
+    ],
+)
+def test_an_app_engine_target_counts_every_answer(
+    client: Client,
+    server: TasksServer,
+    clock: Clock,
+    statuses: tuple[int | None, ...],
+    expected: tuple[str | None, ...],
+) -> None:
+    """No answer shows as response 0."""
+    client.create_task(parent=QUEUE, task=app_engine_task("one"))
+
+    assert expected == varying(after(server, clock, *statuses), "X-AppEngine-")
+
+
+@pytest.mark.parametrize(
+    ("task", "prefix", "agent"),
+    [
+        (http_task("one"), "X-CloudTasks-", "Google-Cloud-Tasks"),
+        (app_engine_task("one"), "X-AppEngine-", "AppEngine-Google; (+http://code.google.com/appengine)"),
+    ],
+)
+def test_the_first_attempt_has_these_headers_and_no_others(
+    client: Client,
+    server: TasksServer,
+    clock: Clock,
+    task: dict[str, Any],
+    prefix: str,
+    agent: str,
+) -> None:
+    """Queue and task by their short names, the time with its microseconds."""
+    client.create_task(parent=QUEUE, task=task)
+
+    expected = {
+        "User-Agent": agent,
+        f"{prefix}QueueName": "work",
+        f"{prefix}TaskName": "one",
+        f"{prefix}TaskRetryCount": "0",
+        f"{prefix}TaskExecutionCount": "0",
+        f"{prefix}TaskETA": "1602727873.950779",
+    }
+    assert expected == after(server, clock).headers
+
+
+def test_the_eta_is_that_of_the_attempt(client: Client, server: TasksServer, clock: Clock) -> None:
+    """A retry has its own time, however late it is leased."""
+    client.create_task(parent=QUEUE, task=http_task("one"))
+    server.finish(lease(server, clock), Response(500))
+    clock.advance(50)
+    attempt = server.lease()
+
+    assert attempt is not None
+    assert attempt.delivery.headers["X-CloudTasks-TaskETA"] == "1602727874.050779"
+
+
+def test_a_delivery_has_all_that_the_task_says(client: Client, server: TasksServer, clock: Clock) -> None:
+    """Method, URL, headers, body and deadline, for both kinds of target."""
+    http: dict[str, Any] = {
+        "url": "https://worker.example/run?a=1",
+        "http_method": "PUT",
+        "headers": {"Content-Type": "application/json"},
+        "body": b"{}",
+    }
+    by_http = client.create_task(
+        parent=QUEUE, task=http_task("a", http_request=http, dispatch_deadline={"seconds": 20})
+    )
+    app_engine: dict[str, Any] = {
+        "relative_uri": "/run?a=1",
+        "http_method": "GET",
+        "headers": {"X-Mine": "yes"},
+    }
+    by_app_engine = client.create_task(
+        parent=QUEUE, task=app_engine_task("b", app_engine_http_request=app_engine)
+    )
+
+    first, second = lease(server, clock).delivery, lease(server, clock).delivery
+
+    assert (by_http.name, by_app_engine.name) == (first.task, second.task)
+    assert (
+        first.method,
+        first.url,
+        first.body,
+        first.deadline,
+    ) == ("PUT", "https://worker.example/run?a=1", b"{}", 20.0)
+    assert (first.service, first.headers["Content-Type"]) == (None, "application/json")
+    assert (second.method, second.url, second.body, second.deadline) == ("GET", "/run?a=1", b"", 600.0)
+    assert (second.service, second.host) == ("default", "demo.appspot.com")
+    assert second.headers["X-Mine"] == "yes"
+
+
+def test_no_token_is_sent_yet(client: Client, server: TasksServer, clock: Clock) -> None:
+    """A token is checked and kept with the task; signing one is not this server's work so far."""
+    token = {"service_account_email": "robot@demo.example", "audience": "https://worker.example"}
+    task = http_task("one", http_request={"url": "https://worker.example/", "oidc_token": token})
+    client.create_task(parent=QUEUE, task=task)
+
+    assert client.get_task(name=task_name("one")).http_request.oidc_token.audience == "https://worker.example"
+    assert "Authorization" not in lease(server, clock).delivery.headers
