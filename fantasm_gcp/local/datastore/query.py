@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any, NamedTuple
 
 from fantasm_gcp.local.datastore.cursors import read_cursor
@@ -24,6 +25,8 @@ from fantasm_gcp.local.datastore.values import END_OF_PATH, invert
 
 _DESCENDING = 2  # PropertyOrder.Direction.DESCENDING
 _METADATA_KINDS = frozenset({"__kind__", "__namespace__", "__property__"})
+
+MAX_ROWS_OF_AN_ENTITY = 20_000
 
 BY_KEY = (KEY_NAME, False)
 Order = tuple[str, bool]
@@ -90,6 +93,8 @@ class Query:
             if name not in self.exploded:
                 values = [max(values) if descending else min(values)]
             choices.append(values)
+        if prod(map(len, choices)) > MAX_ROWS_OF_AN_ENTITY:
+            raise invalid("An entity has too many combinations of projected values.")
         return sorted(self._row(values, path) for values in product(*choices))
 
     def _row(self, values: tuple[bytes, ...], path: bytes) -> Row:

@@ -30,7 +30,8 @@ from fantasm_gcp.local.datastore.values import END_OF_PATH, first_value, invert
 FEW = 1000
 """A driver with at most so many entries is read and sorted rather than walked in order."""
 
-_PROBES = (64, 100_000)
+_PROBES = (64, 4096)
+"""How far equalities are counted to find the one with the fewest entries; beyond, any of them will do."""
 _Parameters = list[object]
 _IndexRow = tuple[bytes, bytes, int]
 
@@ -73,9 +74,6 @@ class Scanner:
         equals = [(store.property(name), value) for name, value in part.equals]
         self._equals = [(number, value) for number, value in equals if number is not None]
         self._impossible = len(self._equals) < len(equals) or (bool(query.kind) and self._kind is None)
-        # With one alternative a row of the index is the entity's only place; else the least of several must
-        # be found.
-        self._exact = len(query.alternatives) == 1 or query.by_key_only
 
     def rows(self) -> Iterator[Row]:
         """The results, sorted by position."""
@@ -197,7 +195,7 @@ class Scanner:
         number = self._store.property(name)
         if number is None:
             return
-        alone = self._exact and query.orders[1:] == ((KEY_NAME, False),)
+        alone = query.orders[1:] == ((KEY_NAME, False),)
         for value, group in groupby(self._entries(number, descending, wanted, alone), key=itemgetter(0)):
             leading = invert(value) if descending else value
             if query.end is not None and leading > query.end:
@@ -241,7 +239,9 @@ class Scanner:
             "a.value, a.key, a.several", number, on_value, self._by_selectivity(), keys
         )
         direction = " DESC" if descending else ""
-        yield from self._store.select(f"{sql} ORDER BY a.value{direction}, a.key", parameters)
+        # Not ``yield from``: that would close the SQLite cursor, which fails once the database is closed.
+        for row in self._store.select(f"{sql} ORDER BY a.value{direction}, a.key", parameters):  # noqa: UP028
+            yield row
 
 
 def _between(column: str, wanted: Range) -> tuple[str, _Parameters]:

@@ -231,10 +231,9 @@ class DatastoreServer:
             transaction = self._transactions.get(request.transaction, database, self._clock())
             if transaction.read_only and prepared:
                 raise invalid("Cannot modify entities in a read-only transaction.")
+            self._transactions.finish(transaction)  # it is over, whatever comes of the commit
             if not transaction.read_only:
                 self._transactions.check(transaction)
-            # From here on the transaction is over, whatever comes of the commit.
-            self._transactions.finish(transaction)
         now = self._now()
         if prepared:
             with self._store.writing():

@@ -91,11 +91,13 @@ class Transactions:
         self._open.pop(transaction.id, None)
 
     def check(self, transaction: Transaction) -> None:
-        """Raises ABORTED, and closes the transaction, when something it has read is no longer so."""
+        """Raises ABORTED when something a transaction has read is no longer so.
+
+        It stays open: the client rolls back, and must not be told that there is nothing to roll back.
+        """
         if transaction.checked == self._store.version:
             return
         if not (self._keys_hold(transaction) and self._queries_hold(transaction)):
-            self.finish(transaction)
             raise RpcError(grpc.StatusCode.ABORTED, _CONTENTION)
         transaction.checked = self._store.version
 

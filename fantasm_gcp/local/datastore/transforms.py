@@ -83,9 +83,7 @@ def _change_number(entity: Any, name: str, kind: str, operand: Any) -> Any:
         total = held + given
     elif math.isnan(held) or math.isnan(given):
         total = math.nan
-    elif held == given:
-        total = held  # 3 and 3.0 are the same extreme: the stored one stays
-    else:
+    else:  # of equals, such as 3 and 3.0, the first stays: the stored one, as documented
         total = max(held, given) if kind == "maximum" else min(held, given)
     if isinstance(total, int):
         value.integer_value = min(
