@@ -11,7 +11,7 @@ from werkzeug.exceptions import BadRequest, NotFound
 
 from fantasm_gcp.core.definition import Machine
 from fantasm_gcp.core.moments import iso
-from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.core.names import TASK_NAME_LIMIT, InstanceId, StepName
 from fantasm_gcp.core.records import Instance, InstanceStatus, Record, Step, Task
 from fantasm_gcp.engine.history import History, Page, StateCounts, state_counts, status_counts
 from fantasm_gcp.web.extension import current_fantasm
@@ -71,9 +71,11 @@ def page_arguments() -> tuple[int, str]:
 
 def find_instance(name: str) -> Instance:
     """The instance of that id; answers 404 where there is none."""
-    instance = current_fantasm().history.instance(InstanceId(name))
+    instance = None
+    if len(name) <= TASK_NAME_LIMIT:  # longer names are no keys
+        instance = current_fantasm().history.instance(InstanceId(name))
     if instance is None:
-        raise NotFound(f"there is no instance {name!r}")
+        raise NotFound(f"there is no instance {name[:TASK_NAME_LIMIT]!r}")
     return instance
 
 
@@ -110,6 +112,8 @@ def instance(name: str) -> dict[str, Any]:
 def step(name: str, step_name: str) -> dict[str, Any]:
     """One step of an instance, with its context however large."""
     history: History = current_fantasm().history
+    if len(step_name) > TASK_NAME_LIMIT:
+        raise NotFound("no step has so long a name")
     task, record = history.task(StepName(step_name)), history.record(StepName(step_name))
     if task is not None and task.step.instance == name:
         return task_of(task)

@@ -19,7 +19,7 @@ BODY_LIMIT = 3 * CONTEXT_LIMIT
 
 KEY_HEADER = "Idempotency-Key"
 METHOD_ARGUMENT = "method"
-_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,500}")
+_NAME = re.compile("[^\x00-\x1f\x7f\ud800-\udfff]{1,500}")
 
 
 @dataclass(frozen=True, slots=True)

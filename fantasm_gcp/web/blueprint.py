@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request, url_for
+from flask import Blueprint, Response, current_app, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, MethodNotAllowed, NotFound
+from werkzeug.routing import MapAdapter
 
 from fantasm_gcp.console.views import add_pages
 from fantasm_gcp.core.callback import EPOCH_HEADER, INSTANCE_HEADER, STEP_HEADER
@@ -48,7 +49,9 @@ def blueprint() -> Blueprint:
     made.add_url_rule("/graphviz/<machine>/", "graphviz", graph, strict_slashes=False)
     made.add_url_rule("/graph/<machine>", "graph", graph, strict_slashes=False)
     add_pages(made, current_fantasm)
-    made.add_url_rule("/<path:unknown>", "unknown", unknown_path, methods=[*BOTH, "PUT", "PATCH", "DELETE"])
+    others = ["PUT", "PATCH", "DELETE"]
+    made.add_url_rule("/<path:unknown>", "unknown", unknown_path, methods=[*BOTH, *others])
+    made.add_url_rule("/", "unknown", unknown_path, methods=["POST", *others], defaults={"unknown": ""})
     return made
 
 
@@ -135,5 +138,15 @@ def graph(machine: str) -> ResponseReturnValue:
     return Response(texts[form](found), mimetype="text/plain")
 
 
+def _is_known(paths: MapAdapter, method: str) -> bool:
+    endpoint, _ = paths.match(request.path, method)
+    return bool(endpoint != "fantasm.unknown")
+
+
 def unknown_path(unknown: str) -> ResponseReturnValue:
+    """Answers 405 where another method would find something, and 404 elsewhere."""
+    paths = current_app.url_map.bind("localhost")
+    allowed = [method for method in BOTH if paths.test(request.path, method) and _is_known(paths, method)]
+    if allowed:
+        raise MethodNotAllowed(allowed)
     raise NotFound(f"there is nothing at {ROOT}/{unknown}; the console is at {ROOT}/")
