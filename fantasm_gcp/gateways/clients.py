@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -51,14 +51,25 @@ def datastore_users(channels: Channels, settings: Settings, api: DatastoreClient
         "namespace": settings.namespace or None,
         "database": settings.database or None,
     }
-    if channels.datastore is None or settings.datastore_emulator_host:
-        # Where the environment names an emulator the client refuses credentials and needs none.
-        client = datastore.Client(**options)  # type: ignore[no-untyped-call]  # the client is untyped
-    else:
-        client = datastore.Client(**options, credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]  # google-auth is untyped
+    make = _in_the_cloud if channels.datastore is None else _without_credentials
+    client = make(options)
     # The client has no public way to be given its connection. A test pins that this one is used.
     client._datastore_api_internal = api
     return client
+
+
+def _in_the_cloud(options: Mapping[str, str | None]) -> datastore.Client:
+    """A client with the application's credentials."""
+    return datastore.Client(**options)  # type: ignore[no-untyped-call]  # the client is untyped
+
+
+def _without_credentials(options: Mapping[str, str | None]) -> datastore.Client:
+    """A client that asks for no credentials: it refuses any where the environment names an emulator."""
+    anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth is untyped
+    try:
+        return datastore.Client(**options, credentials=anonymous)  # type: ignore[no-untyped-call]  # the client is untyped
+    except ValueError:
+        return _in_the_cloud(options)
 
 
 def tasks_api(channels: Channels) -> CloudTasksClient:

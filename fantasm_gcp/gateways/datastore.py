@@ -79,19 +79,19 @@ class DatastoreStore:
 
     def in_flight(self, instance: InstanceId, limit: int) -> Sequence[StepName]:
         query = Query(Task.kind, {"instance": instance, "in_flight": True}, limit, keys_only=True)
-        return [StepName(result.entity.key.path[-1].name) for result, _ in self.wire.run(query)]
+        return [StepName(each.entity.key.path[-1].name) for each in self.wire.run(query)]
 
     def has_failed(self, instance: InstanceId) -> bool:
         query = Query(Task.kind, {"instance": instance, "status": "failed"}, 1, keys_only=True)
-        return any(True for _ in self.wire.run(query))
+        return bool(self.wire.run(query))
 
     def entries(self, window: StepName, after: str, until: str, limit: int) -> Sequence[Entry]:
         query = Query(Entry.kind, {"window": window}, limit, after=after, until=until)
-        return [self.row(result.entity) for result, _ in self.wire.run(query)]
+        return [self.row(each.entity) for each in self.wire.run(query)]
 
     def entry_names(self, window: StepName, after: str, until: str, limit: int) -> Sequence[str]:
         query = Query(Entry.kind, {"window": window}, limit, keys_only=True, after=after, until=until)
-        return [result.entity.key.path[-1].name for result, _ in self.wire.run(query)]
+        return [each.entity.key.path[-1].name for each in self.wire.run(query)]
 
     # -- writing ------------------------------------------------------------------------------------------
 

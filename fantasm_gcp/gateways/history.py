@@ -74,17 +74,17 @@ class DatastoreHistory:
         )
 
     def _page(self, query: Query) -> Page[Any]:
-        results = list(self._store.wire.run(query))
-        rows = tuple(self._store.row(result.entity, resolve=False) for result, _ in results)
+        results, cursor = self._store.wire.page(query)
+        rows = tuple(self._store.row(each.entity, resolve=False) for each in results)
         full = len(results) == query.limit
-        return Page(rows, base64.urlsafe_b64encode(results[-1][1]).decode() if full else "")
+        return Page(rows, base64.urlsafe_b64encode(cursor).decode() if full else "")
 
     def _count(self, kind: str, equal: Mapping[str, str | bool]) -> int:
         query = Query(kind, equal, COUNTED_BY_READING, keys_only=True)
         try:
             return self._store.wire.count(query)
         except RefusedError:
-            return sum(1 for _ in self._store.wire.run(query))
+            return len(self._store.wire.run(query))
 
 
 def _cursor(text: str) -> bytes:

@@ -7,7 +7,7 @@ commits of one request.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -131,20 +131,23 @@ class Wire:
         wrapped = types.RollbackRequest.wrap(request)
         attempt(lambda: self._api().rollback(request=wrapped, retry=None, timeout=TIMEOUT))
 
-    def run(self, query: Query) -> Iterator[tuple[Any, bytes]]:
-        """The results of a query, each with the cursor behind it."""
+    def run(self, query: Query) -> Sequence[Any]:
+        """The results of a query."""
+        results, _ = self.page(query)
+        return results
+
+    def page(self, query: Query) -> tuple[Sequence[Any], bytes]:
+        """The results of a query and the cursor behind the last of them; batches are put together."""
         request = RunQueryRequest(project_id=self.place.project, database_id=self.place.database)
         self._fill_partition(request)
         self._fill_query(request.query, query)
-        wanted = query.limit
-        while wanted > 0:
-            request.query.limit.value = wanted
+        results: list[Any] = []
+        while True:
+            request.query.limit.value = query.limit - len(results)
             batch = self._run_once(types.RunQueryRequest.wrap(request))
-            for result in batch.entity_results:
-                yield result, bytes(result.cursor)
-            wanted -= len(batch.entity_results)
-            if batch.more_results != NOT_FINISHED:
-                return
+            results.extend(batch.entity_results)
+            if batch.more_results != NOT_FINISHED or len(results) >= query.limit:
+                return results, bytes(batch.end_cursor)
             request.query.start_cursor = batch.end_cursor
 
     def _run_once(self, request: types.RunQueryRequest) -> Any:

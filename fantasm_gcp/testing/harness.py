@@ -25,8 +25,8 @@ class Harness:
     """Runs machines to their end without waiting.
 
     ``definitions`` is the path of an fsm.yaml. ``around`` sees every call to the servers (see
-    :mod:`fantasm_gcp.testing.faults`). ``datastore`` is a channel to another Datastore server, with a
-    namespace of the test's own.
+    :mod:`fantasm_gcp.testing.faults`). ``datastore`` makes a channel to another Datastore server, where
+    ``project`` and ``namespace`` are the test's own.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Harness:
         *,
         around: Around | None = None,
         datastore: Callable[[], Any] | None = None,
+        project: str = PROJECT,
         namespace: str = "",
     ) -> None:
         self.clock = VirtualClock()
@@ -46,7 +47,7 @@ class Harness:
         tasks = intercepted(self.tasks.service, self._around)
         rows = intercepted(self.datastore_server.service, self._around)
         self._channels = Channels(datastore or (lambda: LocalChannel(rows)), lambda: LocalChannel(tasks))
-        self._namespace = namespace
+        self._project, self._namespace = project, namespace
         self.deploy(definitions)
 
     def deploy(self, definitions: str | Path) -> None:
@@ -54,7 +55,7 @@ class Harness:
         self.app = Flask("harness")
         settings = Settings(
             mode="local",
-            project=PROJECT,
+            project=self._project,
             namespace=self._namespace,
             definitions=str(Path(definitions).resolve()),
         )
