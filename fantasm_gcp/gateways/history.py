@@ -21,7 +21,7 @@ from fantasm_gcp.core.records import (
 from fantasm_gcp.engine.history import Page, StateCounts
 from fantasm_gcp.errors import RefusedError
 from fantasm_gcp.gateways.datastore import DatastoreStore
-from fantasm_gcp.gateways.rows import listed_under
+from fantasm_gcp.gateways.rows import listed
 from fantasm_gcp.gateways.wire import Query
 
 R = TypeVar("R", Instance, Task, Record)
@@ -49,8 +49,8 @@ class DatastoreHistory:
         return stored.row if stored and isinstance(stored.row, kind) else None
 
     def instances(self, machine: str, status: str, limit: int, cursor: str) -> Page[Instance]:
-        prefix = listed_under(machine=machine, status=status)
-        return self._page(Query(Instance.kind, {}, limit, prefix=("listed", prefix), cursor=_cursor(cursor)))
+        prefix = listed(machine, status)
+        return self._page(Query(Instance.kind, {}, limit, prefix=prefix, cursor=_cursor(cursor)))
 
     def count_instances(self, machine: str, status: InstanceStatus) -> int:
         return self._count(Instance.kind, {"machine": machine, "status": status})

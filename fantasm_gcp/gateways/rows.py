@@ -1,6 +1,6 @@
 """How the engine's rows lie in Datastore: the properties of each kind, raw protobuf in and out.
 
-Only what is queried is indexed. ``in_flight`` and ``listed`` exist for queries alone: no query of the engine
+Only what is queried is indexed. ``in_flight`` and ``listed_*`` exist for queries alone: no query of the engine
 or the console needs a composite index.
 """
 
@@ -108,14 +108,16 @@ class Properties:
         return tuple(each.string_value for each in self._properties[name].array_value.values)
 
 
-def listed_under(*, machine: str = "", status: str = "", started: float | None = None) -> str:
-    """The value of ``listed`` that sorts instances of a machine and status by their start.
+def listed(machine: str, status: str, started: float | None = None) -> tuple[str, str]:
+    """The property, and its value, by which instances of a machine and a status are listed.
 
-    One array property holds a value for each combination of filters, so that a range of a single-property
-    index lists them newest first. Without ``started`` it is the prefix that they all have.
+    There is one for each combination of filters, and its values sort by the start, so that a range of a
+    single-property index lists instances newest first. Without ``started`` it is the prefix of the values.
     """
+    names = [name for name, value in (("machine", machine), ("status", status)) if value]
     moment = "" if started is None else f"{started:017.6f}"
-    return f"{machine}/{status}/{moment}"
+    values = [value for value in (machine, status) if value]
+    return "listed_" + ("_".join(names) or "all"), "/".join([*values, moment])
 
 
 def _write_instance(row: Instance, to: Properties) -> None:
@@ -127,9 +129,9 @@ def _write_instance(row: Instance, to: Properties) -> None:
     to.text("first_step", row.first_step)
     to.text("definition", row.definition)
     to.number("closings", row.closings)
-    combinations = (("", ""), (row.machine, ""), ("", row.status), (row.machine, row.status))
-    listed = tuple(listed_under(machine=m, status=s, started=row.started) for m, s in combinations)
-    to.texts("listed", listed, indexed=True)
+    for machine in ("", row.machine):
+        for status in ("", row.status):
+            to.text(*listed(machine, status, row.started), indexed=True)
 
 
 def _read_instance(of: Properties, _: bytes) -> Instance:
