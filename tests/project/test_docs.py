@@ -1,0 +1,73 @@
+"""The documentation says what the code does: tables, blocks that run, links that lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from tables import with_tables
+
+from fantasm_gcp import errors
+from fantasm_gcp.loader import load_definitions, parse_text
+from fantasm_gcp.testing import Harness
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_those_of_the_code(page):
+    """`python tests/project/tables.py` writes them anew."""
+    assert with_tables(page.read_text()) == page.read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_fsm_yaml_that_is_shown_loads(page):
+    """Without an error and without a warning."""
+    for language, block in BLOCK.findall(page.read_text()):
+        if language == "yaml" and "state_machines:" in block:
+            assert () == parse_text(block, page.name).warnings
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page):
+    """Within the project; a picture too."""
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readme_example_runs_as_it_is_printed(tmp_path):
+    """The fsm.yaml and the action that one can copy are started and end as the text says."""
+    blocks = BLOCK.findall((ROOT / "README.md").read_text())
+    yaml = next(block for language, block in blocks if language == "yaml")
+    python = next(block for language, block in blocks if language == "python" and "def execute" in block)
+    module = types.ModuleType("greetings")
+    exec(python, module.__dict__)
+    sys.modules["greetings"] = module
+    (tmp_path / "fsm.yaml").write_text(yaml)
+    harness = Harness(tmp_path / "fsm.yaml")
+    try:
+        started = harness.start("Greet/?name=Ada").json
+        harness.run()
+        shown = harness.get(f"instances/{started['instance']}")
+        assert ("completed", 2) == (shown["status"], len(shown["steps"]["items"]))
+    finally:
+        del sys.modules["greetings"]
+        harness.close()
+
+
+def test_the_sample_machines_have_no_findings():
+    """The file at the top level loads without a warning."""
+    definitions = load_definitions(ROOT / "fsm.yaml")
+    assert (("SendSubscriberEmail", "MyMachine"), ()) == (tuple(definitions.machines), definitions.warnings)
+
+
+def test_the_error_tree_in_the_docstring_is_whole():
+    """Every error is drawn where it stands."""
+    drawn = re.findall(r"(\w+Error)\b", errors.__doc__.replace("FantasmError\n", "", 1))
+    defined = [name for name in vars(errors) if name.endswith("Error") and name != "FantasmError"]
+    assert sorted(defined) == sorted(set(drawn))
