@@ -1,1 +1,1 @@
-"""TODO"""
+"""The console: pages rendered on the server, with no asset from elsewhere."""

@@ -1,0 +1,97 @@
+"""From templates and values to an answer: the templates' environment, the diagram, the headers.
+
+The templates have an environment of their own, so that an application's templates, filters and settings of
+Jinja cannot change these pages, nor these pages them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+from flask import Response, url_for
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from fantasm_gcp.console import wording
+from fantasm_gcp.console.contexts import shown_context
+from fantasm_gcp.core.definition import PSEUDO_INIT, Machine
+from fantasm_gcp.core.moments import iso
+from fantasm_gcp.core.records import InstanceStatus
+from fantasm_gcp.diagram import StateCounts as DiagramCounts
+from fantasm_gcp.diagram import render_svg
+from fantasm_gcp.diagram.card import seconds
+from fantasm_gcp.diagram.theme import STYLE
+from fantasm_gcp.engine.history import StateCounts
+
+_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+
+HEADERS: Final = {
+    # The hash lets the diagram's own style sheet in and nothing else that is inline; unlike a nonce it
+    # still holds when a refresh puts a new diagram into a page that is open.
+    "Content-Security-Policy": "; ".join(
+        (
+            "default-src 'none'",
+            f"style-src 'self' 'sha256-{_STYLE_HASH}'",
+            "script-src 'self'",
+            "connect-src 'self'",
+            "img-src 'self' data:",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        )
+    ),
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Headers of every page of the console."""
+
+
+def answer(template: str, status: int, values: Mapping[str, Any]) -> Response:
+    """A page as an answer. ``values`` must have every name that the template uses."""
+    html = _environment().get_template(template).render(values)
+    return Response(html, status, HEADERS, mimetype="text/html")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("fantasm_gcp.console", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        GLYPHS=wording.GLYPHS,
+        PSEUDO_INIT=PSEUDO_INIT,
+        STATUSES=tuple(InstanceStatus),
+        url_for=url_for,
+    )
+    environment.filters.update(
+        clock=wording.words_of_clock,
+        count=wording.words_of_count,
+        distance=wording.words_of_distance,
+        duration=wording.words_of_duration,
+        iso=iso,
+        moment=wording.words_of_moment,
+        period=seconds,
+        shown=shown_context,
+        size=wording.words_of_size,
+        standing=wording.standing,
+    )
+    return environment
+
+
+def drawn(machine: Machine, counts: Mapping[str, StateCounts]) -> Markup:
+    """The machine's diagram with a badge for each count, its states linked to their rows in the table."""
+    badges = {
+        state: DiagramCounts(running=each.in_flight, failed=each.failed, done=each.done)
+        for state, each in counts.items()
+    }
+    svg = render_svg(machine, badges, link="#state-{}".format)
+    return Markup(svg)  # noqa: S704  the diagram escapes every name itself
