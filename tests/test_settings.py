@@ -21,7 +21,7 @@ def test_variables_are_read_and_others_left_alone():
 
 
 @pytest.mark.parametrize(
-    "environ, words",
+    ("environ", "words"),
     [
         ({"FANTASM_LOCATON": "x"}, "did you mean FANTASM_LOCATION?"),
         ({"FANTASM_MODE": "lokal"}, 'only "local" is known'),

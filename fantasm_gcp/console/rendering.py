@@ -90,7 +90,7 @@ def _environment() -> Environment:
 def drawn(machine: Machine, counts: Mapping[str, StateCounts]) -> Markup:
     """The machine's diagram with a badge for each count, its states linked to their rows in the table."""
     badges = {
-        state: DiagramCounts(running=each.in_flight, failed=each.failed, done=each.done)
+        state: DiagramCounts(in_flight=each.in_flight, failed=each.failed, done=each.done)
         for state, each in counts.items()
     }
     svg = render_svg(machine, badges, link="#state-{}".format)

@@ -27,16 +27,16 @@ _COMFORTABLE = 176.0  # marks and badges wrap into rows no longer than this, or 
 
 @dataclass(frozen=True, slots=True)
 class StateCounts:
-    """How many instances stand in a state: in work or waiting, failed, and ended there."""
+    """How many steps of a state are in flight, failed, and over."""
 
-    running: int = 0
+    in_flight: int = 0
     failed: int = 0
     done: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A glyph with its words: a mark such as ``fan-in 3 s``, or a badge such as ``42 running``."""
+    """A glyph with its words: a mark such as ``fan-in 3 s``, or a badge such as ``42 in flight``."""
 
     glyph: str
     text: str
@@ -84,7 +84,7 @@ def row_height(row: Sequence[Chip]) -> float:
 
 
 def describe(state: State, counts: StateCounts | None) -> str:
-    """A state in words, as in ``SendEmail: initial, continuation; 42 running, 2 failed``."""
+    """A state in words, as in ``SendEmail: initial, continuation; 42 in flight, 2 failed``."""
     roles = [word for word, is_so in (("initial", state.initial), ("final", state.final)) if is_so]
     words = ", ".join([*roles, *marks(state)])
     numbers = ", ".join(f"{count:,} {word}" for _, word, count in _numbers(counts or StateCounts()))
@@ -112,9 +112,9 @@ def _marks(state: State) -> Iterator[tuple[str, str]]:
 
 
 def _numbers(counts: StateCounts) -> Iterator[tuple[str, str, int]]:
-    for word, count in (("running", counts.running), ("failed", counts.failed), ("done", counts.done)):
+    for word, count in (("in flight", counts.in_flight), ("failed", counts.failed), ("done", counts.done)):
         if count:
-            yield word, word, count
+            yield word.replace(" ", "-"), word, count
 
 
 def _badges(counts: StateCounts) -> Iterator[tuple[str, str]]:

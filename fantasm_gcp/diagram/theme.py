@@ -21,8 +21,8 @@ _COLOURS: Final = {  # name: (light, dark); text has at least 4.5:1 to what it s
     "line": ("#5d6977", "#8d9aaa"),
     "event": ("#2f3a47", "#cdd6e0"),
     "accent": ("#1b5fcc", "#84b4ff"),
-    "running": ("#174a9c", "#a8ccff"),
-    "running-back": ("#dfeafc", "#1b3557"),
+    "in-flight": ("#174a9c", "#a8ccff"),
+    "in-flight-back": ("#dfeafc", "#1b3557"),
     "failed": ("#a01a17", "#ffb3b0"),
     "failed-back": ("#fce2e0", "#561f22"),
     "failed-edge": ("#c8322d", "#de6f6a"),
@@ -58,7 +58,7 @@ _RULES: Final = f"""
 
 def _badge_rules() -> str:
     rules = []
-    for word in ("running", "failed", "done"):
+    for word in ("in-flight", "failed", "done"):
         rules.append(f".S .{word} rect{{fill:var(--_{word}-back)}}")
         rules.append(f".S .{word} text{{fill:var(--_{word})}}")
         rules.append(f".S .{word} .glyph{{stroke:var(--_{word});stroke-width:1.7}}")

@@ -33,7 +33,7 @@ BOTH = ["GET", "POST"]
 def blueprint() -> Blueprint:
     """A blueprint with every path, guarded; made anew for each application."""
     made = Blueprint(
-        "fantasm", "fantasm_gcp.console", url_prefix=ROOT, template_folder="templates", static_folder="static"
+        "fantasm", "fantasm_gcp.console", url_prefix=ROOT, static_folder="static"
     )
     made.before_request(_guard)
     register_error_answers(made)

@@ -71,7 +71,7 @@ def test_what_json_has_is_written_as_plain_json():
 
 
 @pytest.mark.parametrize(
-    "context, place",
+    ("context", "place"),
     [
         ({"a": object()}, "context['a'] is a builtins.object"),
         ({"a": {"b": [1, object()]}}, "context['a']['b'][1] is a builtins.object"),

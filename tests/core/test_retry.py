@@ -9,7 +9,7 @@ from fantasm_gcp.core.retry import gives_up
 
 
 @pytest.mark.parametrize(
-    "limit, age_limit, attempts, age, expected",
+    ("limit", "age_limit", "attempts", "age", "expected"),
     [
         (None, None, 10**6, 10**9, False),
         (0, None, 0, 10**9, False),

@@ -152,11 +152,11 @@ def test_a_picture_without_links_is_one_image() -> None:
 
 def test_a_picture_with_links_is_a_group_of_named_links() -> None:
     """Each state is a link that says what it is and what is there."""
-    counts = {"SendEmail": StateCounts(running=42, failed=2)}
+    counts = {"SendEmail": StateCounts(in_flight=42, failed=2)}
     root = parsed(render_svg(SUBSCRIBER, counts, lambda name: f"/states/{name}"))
     assert root.get("role") == "group"
     assert [(each.get("href"), each.get("aria-label")) for each in root.iter(f"{SVG}a")] == [
-        ("/states/SendEmail", "SendEmail: initial, continuation; 42 running, 2 failed"),
+        ("/states/SendEmail", "SendEmail: initial, continuation; 42 in flight, 2 failed"),
         ("/states/CountEmail", "CountEmail: final, fan-in 3 s, transactional"),
     ]
 
@@ -174,9 +174,9 @@ def test_roles_are_drawn_and_not_only_coloured() -> None:
 
 def test_counts_are_badges_with_a_glyph_and_a_word() -> None:
     """Each number that is not zero stands with its word; failures mark the box as well."""
-    root = parsed(render_svg(REVIEW, {"FinalState": StateCounts(running=1, failed=2, done=1204)}))
+    root = parsed(render_svg(REVIEW, {"FinalState": StateCounts(in_flight=1, failed=2, done=1204)}))
     final, other = box(root, "FinalState"), box(root, "InitialState")
-    assert words(final) == ["FinalState", "1 running", "2 failed", "1,204 done"]
+    assert words(final) == ["FinalState", "1 in flight", "2 failed", "1,204 done"]
     assert sum(each.get("class") == "glyph" for each in final.iter(f"{SVG}path")) == 3
     assert final.get("class") == "state failing"
     assert other.get("class") == "state"
@@ -246,7 +246,7 @@ def luminance(colour: str) -> float:
         ("muted", "card", 4.5),
         ("event", "canvas", 4.5),
         ("accent", "canvas", 4.5),
-        ("running", "running-back", 4.5),
+        ("in-flight", "in-flight-back", 4.5),
         ("failed", "failed-back", 4.5),
         ("done", "done-back", 4.5),
         ("line", "canvas", 3.0),

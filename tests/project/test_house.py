@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 VENDORS = {
     "google": ("gateways", "local", "testing"),
     "grpc": ("gateways", "local", "testing"),
-    "flask": ("web", "console", "local", "testing"),
+    "flask": ("web", "console", "local", "testing", "cli"),
     "werkzeug": ("web", "console", "local", "testing", "cli"),
     "click": ("cli",),
     "yaml": ("loader.py",),

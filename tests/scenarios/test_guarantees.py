@@ -247,7 +247,7 @@ def test_a_machine_at_least_once_retries_and_the_queue_gives_up(harness):
     assert 1 == harness.run()
 
 
-@pytest.mark.parametrize("method, size", [("GET", 7_000), ("POST", 95_000)])
+@pytest.mark.parametrize(("method", "size"), [("GET", 7_000), ("POST", 95_000)])
 def test_a_context_that_no_task_carries_is_refused_at_the_start(harness, method, size):
     """413 with advice, where a machine keeps no rows to put it into."""
     answer = harness.start(f"Light/?method={method}", method="POST", json={"a": "x" * size})

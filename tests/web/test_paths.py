@@ -105,7 +105,7 @@ def test_what_is_not_there_is_404(harness, path):
 
 
 @pytest.mark.parametrize(
-    "path, status",
+    ("path", "status"),
     [
         ("/fantasm/api/instances?limit=0", 400),
         ("/fantasm/api/instances?limit=1001", 400),
@@ -162,7 +162,9 @@ def test_an_unexpected_error_is_answered_without_its_traceback(harness):
     assert (500, False) == (answer.status_code, "secret" in answer.text)
 
 
-@pytest.mark.parametrize("form, begins", [("svg", "<"), ("dot", "digraph"), ("mermaid", "stateDiagram-v2")])
+@pytest.mark.parametrize(
+    ("form", "begins"), [("svg", "<"), ("dot", "digraph"), ("mermaid", "stateDiagram-v2")]
+)
 @pytest.mark.parametrize("path", ["/fantasm/graphviz/MyMachine/", "/fantasm/graph/MyMachine"])
 def test_a_machine_is_drawn(harness, path, form, begins):
     """Under Fantasm's two addresses, as SVG or text."""

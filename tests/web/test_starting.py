@@ -38,7 +38,7 @@ def test_a_start_answers_the_instance_and_where_to_look(harness):
     assert 200 == harness.client.get(answer.json["console_url"]).status_code
 
 
-@pytest.mark.parametrize("arg1, final", [("something", "FinalState"), ("else", "ReviewAndRecoverState")])
+@pytest.mark.parametrize(("arg1", "final"), [("something", "FinalState"), ("else", "ReviewAndRecoverState")])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_the_sample_machine_chooses_its_way(harness, arg1, final, method):
     """``something`` takes ok, anything else review; by GET and by POST."""
@@ -65,7 +65,7 @@ def test_a_form_and_a_json_object_become_the_context(harness):
 
 
 @pytest.mark.parametrize(
-    "url, started_by, expected",
+    ("url", "started_by", "expected"),
     [
         ("MyMachine/?a=1", "GET", "GET"),
         ("MyMachine/?a=1", "POST", "POST"),
@@ -100,7 +100,7 @@ def test_names_of_tasks_and_urls_show_instance_state_and_event(harness):
 
 
 @pytest.mark.parametrize(
-    "url, options, words",
+    ("url", "options", "words"),
     [
         ("MyMachine/?__im__=1", {}, "'__im__' is reserved"),
         ("MyMachine/?=1", {}, "malformed"),
@@ -140,7 +140,7 @@ def test_an_unknown_machine_is_not_found_and_the_known_ones_are_named(harness):
     assert ["SendSubscriberEmail", "MyMachine"] == answer.json["machines"]
 
 
-@pytest.mark.parametrize("method, status", [("HEAD", 405), ("PUT", 405), ("DELETE", 405)])
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 405), ("PUT", 405), ("DELETE", 405)])
 def test_only_get_and_post_start(harness, method, status):
     """Looking with HEAD starts nothing."""
     assert status == harness.start("MyMachine/", method=method).status_code
