@@ -3,7 +3,7 @@
 from flask import Blueprint, abort, render_template_string
 from google.cloud import datastore
 
-from fantasm_gcp.web.extension import current_fantasm
+from fantasm_gcp import current_fantasm
 
 PAGE = """<!doctype html>
 <html lang="en">

@@ -30,7 +30,7 @@ from fantasm_gcp.errors import (
 from fantasm_gcp.settings import Settings
 
 if TYPE_CHECKING:
-    from fantasm_gcp.web.extension import Fantasm
+    from fantasm_gcp.web.extension import Fantasm, current_fantasm
 
 __all__ = [
     "AlreadyExistsError",
@@ -56,9 +56,10 @@ __all__ = [
     "UnavailableError",
     "UnknownEventError",
     "UnknownMachineError",
+    "current_fantasm",
 ]
 
-_LAZY = {"Fantasm": "fantasm_gcp.web.extension"}
+_LAZY = {name: "fantasm_gcp.web.extension" for name in ("Fantasm", "current_fantasm")}
 
 
 def __getattr__(name: str) -> Any:

@@ -42,7 +42,7 @@ def deliver(services: Services, delivery: Delivery) -> Answer:
                 return _deliver(services, delivery)
             except Moved:
                 services.back_off(attempt)
-    except UnavailableError as error:
+    except StoreError as error:
         return Answer("retry", str(error))
     return Answer("retry", f"{delivery.step} stays contended")
 

@@ -13,7 +13,7 @@ from google.rpc.code_pb2 import ALREADY_EXISTS
 
 from fantasm_gcp.core.callback import Callback
 from fantasm_gcp.core.definition import RetryPolicy
-from fantasm_gcp.errors import AlreadyExistsError, UnavailableError
+from fantasm_gcp.errors import AlreadyExistsError, ConflictError, RefusedError, UnavailableError
 from fantasm_gcp.gateways.vendor_errors import Sleep, repeat
 
 TaskPb = types.Task.pb()
@@ -57,20 +57,30 @@ class CloudTasksQueue:
         request = CreateRequest(parent=parent, task=task_pb(parent, callback))
         wrapped = types.CreateTaskRequest.wrap(request)
         try:
-            repeat(lambda: self._api().create_task(request=wrapped, retry=None, timeout=TIMEOUT), self._sleep)
+            self._send(parent, lambda: self._api().create_task(request=wrapped, retry=None, timeout=TIMEOUT))
         except AlreadyExistsError:
             return  # created before, by an earlier attempt or another delivery: what was wanted
 
     def _create_batch(self, parent: str, callbacks: Sequence[Callback]) -> None:
         requests = [CreateRequest(parent=parent, task=task_pb(parent, each)) for each in callbacks]
         wrapped = types.BatchCreateTasksRequest.wrap(BatchRequest(parent=parent, requests=requests))
-        operation: Any = repeat(
-            lambda: self._api().batch_create_tasks(request=wrapped, retry=None, timeout=TIMEOUT), self._sleep
+        operation = self._send(
+            parent, lambda: self._api().batch_create_tasks(request=wrapped, retry=None, timeout=TIMEOUT)
         )
         metadata = BatchCreateTasksMetadata.pb(operation.metadata)
         for index, status in metadata.failed_requests.items():
             if status.code != ALREADY_EXISTS:
                 raise UnavailableError(f"task {callbacks[index].name} was not created: {status.message}")
+
+    def _send(self, parent: str, request: Callable[[], Any]) -> Any:
+        try:
+            return repeat(request, self._sleep)
+        except ConflictError as error:
+            queue = parent.rpartition("/")[2]
+            raise RefusedError(
+                f"queue {queue!r} is not there or not ready ({error}); "
+                f"make it with: gcloud tasks queues create {queue}"
+            ) from error
 
 
 def task_pb(parent: str, callback: Callback) -> Any:

@@ -1,7 +1,7 @@
 """How the engine's rows lie in Datastore: the properties of each kind, raw protobuf in and out.
 
-Only what is queried is indexed. ``in_flight`` and ``listed_*`` exist for queries alone: no query of the engine
-or the console needs a composite index.
+Only what is queried is indexed. ``in_flight`` and ``listed_*`` exist for queries alone: no query of the
+engine or the console needs a composite index.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from fantasm_gcp.core.moments import iso
 from fantasm_gcp.core.names import TASK_NAME_LIMIT, InstanceId, StepName
 from fantasm_gcp.core.records import Instance, InstanceStatus, Record, Step, Task
 from fantasm_gcp.engine.history import History, Page, StateCounts, state_counts, status_counts
+from fantasm_gcp.errors import RefusedError
 from fantasm_gcp.web.extension import current_fantasm
 
 PAGE = 100
@@ -57,7 +58,7 @@ def instances() -> dict[str, Any]:
     if status and status not in set(InstanceStatus):
         raise BadRequest(f"status {status!r} is not one of {', '.join(InstanceStatus)}")
     limit, cursor = page_arguments()
-    page = current_fantasm().history.instances(machine, status, limit, cursor)
+    page = _listed(lambda: current_fantasm().history.instances(machine, status, limit, cursor))
     return {"instances": [instance_summary(each) for each in page.items], "cursor": page.cursor}
 
 
@@ -67,6 +68,14 @@ def page_arguments() -> tuple[int, str]:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
         raise BadRequest(f"limit must be a number from 1 to {MOST}")
     return int(text), request.args.get("cursor", "")
+
+
+def _listed(read: Callable[[], Page[T]]) -> Page[T]:
+    """A page by a caller's cursor; what Datastore refuses is that cursor."""
+    try:
+        return read()
+    except RefusedError as error:
+        raise BadRequest(str(error)) from error
 
 
 def find_instance(name: str) -> Instance:
@@ -105,7 +114,7 @@ def instance(name: str) -> dict[str, Any]:
         "states": {state: _counts(each) for state, each in counts.items()},
         "in_flight": _page(history.tasks(found.id, failed=False, limit=PAGE, cursor=""), task_of),
         "failed": _page(history.tasks(found.id, failed=True, limit=PAGE, cursor=""), task_of),
-        "steps": _page(history.records(found.id, limit, cursor), record_of),
+        "steps": _page(_listed(lambda: history.records(found.id, limit, cursor)), record_of),
     }
 
 

@@ -32,9 +32,7 @@ BOTH = ["GET", "POST"]
 
 def blueprint() -> Blueprint:
     """A blueprint with every path, guarded; made anew for each application."""
-    made = Blueprint(
-        "fantasm", "fantasm_gcp.console", url_prefix=ROOT, static_folder="static"
-    )
+    made = Blueprint("fantasm", "fantasm_gcp.console", url_prefix=ROOT, static_folder="static")
     made.before_request(_guard)
     register_error_answers(made)
     made.add_url_rule("/fsm/<machine>/", "start", start_machine, methods=BOTH, strict_slashes=False)

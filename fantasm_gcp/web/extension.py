@@ -13,6 +13,7 @@ from flask import Flask, current_app
 from fantasm_gcp.core.definition import Definitions
 from fantasm_gcp.engine.history import History
 from fantasm_gcp.engine.ports import Limits, Services
+from fantasm_gcp.gateways.per_process import PerProcess
 from fantasm_gcp.loader import load_actions, load_definitions
 from fantasm_gcp.settings import Settings
 
@@ -55,7 +56,7 @@ class Fantasm:
         self._datastore = datastore
         self._clock = clock
         self._sleep = sleep
-        self._backend: Callable[[], Backend] | None = None
+        self._backend = PerProcess(self._connect)
         self.definitions = Definitions()
         if app is not None:
             self.init_app(app)
@@ -72,26 +73,18 @@ class Fantasm:
     @property
     def services(self) -> Services:
         """The engine's services of this process."""
-        return self._open().services
+        return self._backend().services
 
     @property
     def history(self) -> History:
         """What the API and the console read."""
-        return self._open().history
-
-    def _open(self) -> Backend:
-        if self._backend is None:
-            from fantasm_gcp.gateways.per_process import PerProcess
-
-            self._backend = PerProcess(self._connect)
-        return self._backend()
+        return self._backend().history
 
     def _connect(self) -> Backend:
         from fantasm_gcp.gateways import clients
         from fantasm_gcp.gateways.cloud_tasks import CloudTasksQueue
         from fantasm_gcp.gateways.datastore import DatastoreStore
         from fantasm_gcp.gateways.history import DatastoreHistory
-        from fantasm_gcp.gateways.per_process import PerProcess
         from fantasm_gcp.gateways.wire import Place, Wire
 
         settings = self.settings

@@ -16,7 +16,6 @@ from werkzeug.exceptions import HTTPException
 from fantasm_gcp.errors import (
     ContextTooLargeError,
     FantasmError,
-    RefusedError,
     StartError,
     UnknownMachineError,
 )
@@ -27,7 +26,6 @@ _STATUSES: tuple[tuple[type[FantasmError], int], ...] = (
     (UnknownMachineError, 404),
     (ContextTooLargeError, 413),
     (StartError, 400),
-    (RefusedError, 400),
 )
 
 
