@@ -30,7 +30,8 @@ from fantasm_gcp.errors import (
 from fantasm_gcp.settings import Settings
 
 if TYPE_CHECKING:
-    from fantasm_gcp.web.extension import Fantasm, current_fantasm
+    from fantasm_gcp.web.current import current_fantasm
+    from fantasm_gcp.web.extension import Fantasm
 
 __all__ = [
     "AlreadyExistsError",
@@ -59,7 +60,7 @@ __all__ = [
     "current_fantasm",
 ]
 
-_LAZY = {name: "fantasm_gcp.web.extension" for name in ("Fantasm", "current_fantasm")}
+_LAZY = {"Fantasm": "fantasm_gcp.web.extension", "current_fantasm": "fantasm_gcp.web.current"}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ from fantasm_gcp.core.names import TASK_NAME_LIMIT, InstanceId, StepName
 from fantasm_gcp.core.records import Instance, InstanceStatus, Record, Step, Task
 from fantasm_gcp.engine.history import History, Page, StateCounts, state_counts, status_counts
 from fantasm_gcp.errors import RefusedError
-from fantasm_gcp.web.extension import current_fantasm
+from fantasm_gcp.web.current import current_fantasm
 
 PAGE = 100
 MOST = 1000

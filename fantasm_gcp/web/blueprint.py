@@ -22,7 +22,7 @@ from fantasm_gcp.engine.runner import deliver
 from fantasm_gcp.engine.start import start
 from fantasm_gcp.web import api, guard
 from fantasm_gcp.web.arguments import read_start
-from fantasm_gcp.web.extension import current_fantasm
+from fantasm_gcp.web.current import current_fantasm
 from fantasm_gcp.web.responses import register_error_answers
 
 ROOT = "/fantasm"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, current_app
+from flask import Flask
 
 from fantasm_gcp.core.definition import Definitions
 from fantasm_gcp.engine.history import History
@@ -16,11 +16,11 @@ from fantasm_gcp.engine.ports import Limits, Services
 from fantasm_gcp.gateways.per_process import PerProcess
 from fantasm_gcp.loader import load_actions, load_definitions
 from fantasm_gcp.settings import Settings
+from fantasm_gcp.web.blueprint import blueprint
+from fantasm_gcp.web.current import EXTENSION
 
 if TYPE_CHECKING:  # Google's clients are loaded when they are first needed, not by importing this
     from fantasm_gcp.gateways.clients import Channels
-
-EXTENSION = "fantasm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,6 @@ class Fantasm:
 
     def init_app(self, app: Flask) -> None:
         """Reads the definition file, which lies beside the application, and adds the paths."""
-        from fantasm_gcp.web.blueprint import blueprint
-
         self.definitions = load_definitions(Path(app.root_path) / self.settings.definitions)
         self._actions = load_actions(self.definitions)
         app.extensions[EXTENSION] = self
@@ -105,9 +103,3 @@ class Fantasm:
             sleep=self._sleep,
         )
         return Backend(services, DatastoreHistory(store))
-
-
-def current_fantasm() -> Fantasm:
-    """The extension of the application that handles the current request."""
-    extension: Fantasm = current_app.extensions[EXTENSION]
-    return extension

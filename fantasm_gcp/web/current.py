@@ -1,0 +1,26 @@
+"""The extension of the application that handles the current request."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from flask import current_app
+
+from fantasm_gcp.console.views import Served
+from fantasm_gcp.engine.ports import Services
+
+EXTENSION = "fantasm"
+"""Its key in ``app.extensions``."""
+
+
+class Serving(Served, Protocol):
+    """What views use of the extension: the definitions, settings, history, and the engine's services."""
+
+    @property
+    def services(self) -> Services: ...
+
+
+def current_fantasm() -> Serving:
+    """The extension of the application that handles the current request; needs one."""
+    extension: Serving = current_app.extensions[EXTENSION]
+    return extension
