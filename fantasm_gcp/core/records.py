@@ -47,7 +47,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One run of a machine. Written at its start, at its ends and by operators, never per step."""
+    """One run of a machine. Written at its start, at its ends and by operators, never per step.
+
+    ``redrives`` is counted because Datastore keeps the version of a row that is written as it was: a command
+    that found the status it wants would not be seen by who compares versions.
+    """
 
     kind: ClassVar[str] = "FantasmInstance"
     id: InstanceId
@@ -57,6 +61,7 @@ class Instance:
     first_step: StepName
     definition: str
     closings: int = 0
+    redrives: int = 0
     ended: float | None = None
 
     @property

@@ -24,7 +24,11 @@ class Reader(Protocol):
 
 
 class Transaction(Reader, Protocol):
-    """Reads that are still true when it commits."""
+    """Reads that are still true when it commits. Leaving its block gives back what is still held."""
+
+    def __enter__(self) -> Transaction: ...
+
+    def __exit__(self, *exception: object) -> None: ...
 
     def commit(self, commit: Commit) -> Sequence[int]:
         """As :meth:`Store.commit`, if what was read is still true."""

@@ -180,17 +180,15 @@ class _Run:
         Opening gives the locks back first: many transactions that all want to write the window would wait
         for each other. The opener's entry goes in with the window, so no window is ever left unused.
         """
-        transaction = self.services.store.begin()
-        window, task = transaction.lookup([window_key(arrival.group), self.stored.row.key])
-        if task is None or task.version != self.stored.version:
-            transaction.rollback()
-            raise ConflictError(f"{self.delivery.step} was changed by another delivery")
-        commit = commit_of(self.stored, following, self._attempt(), window.row if window else None)
-        if window is not None:
-            transaction.commit(commit)
-        else:
-            transaction.rollback()
-            self.services.store.commit(commit)
+        with self.services.store.begin() as transaction:
+            window, task = transaction.lookup([window_key(arrival.group), self.stored.row.key])
+            if task is None or task.version != self.stored.version:
+                raise ConflictError(f"{self.delivery.step} was changed by another delivery")
+            commit = commit_of(self.stored, following, self._attempt(), window.row if window else None)
+            if window is not None:
+                transaction.commit(commit)
+                return commit
+        self.services.store.commit(commit)
         return commit
 
     def _attempt(self) -> Attempt:

@@ -85,17 +85,21 @@ def definition_hash(machine: Machine) -> str:
 def redrive(services: Services, step: StepName) -> bool:
     """Runs a failed step again under a new epoch. False where the step is not there or has not failed.
 
-    Raises ``UnavailableError`` under contention that does not end.
+    May be called again after ``UnavailableError``, which it raises when it is not certain that the step runs.
     """
     for attempt in range(services.limits.contention_tries):
         stored = services.store.lookup([task_key(step)])[0]
-        if stored is None or stored.row.status is not TaskStatus.FAILED:
+        if stored is None:
+            return False
+        if stored.row.status is not TaskStatus.FAILED:
+            enqueue(services, [stored.row])  # which an earlier call may have failed to do
             return False
         instance = services.store.lookup([instance_key(stored.row.step.instance)])[0]
         task = queued_again(stored.row, services.clock())
         mutations = [Update(task, stored.version)]
         if instance is not None:
-            running = replace(instance.row, status=InstanceStatus.RUNNING, ended=None)
+            redrives = instance.row.redrives + 1
+            running = replace(instance.row, status=InstanceStatus.RUNNING, ended=None, redrives=redrives)
             mutations.append(Update(running, instance.version))
         try:
             services.store.commit(Commit(tuple(mutations)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from google.api_core import exceptions as vendor
@@ -27,6 +27,7 @@ from fantasm_gcp.core.records import (
     Task,
     Update,
 )
+from fantasm_gcp.errors import StoreError
 from fantasm_gcp.gateways.payloads import KEEP_SECONDS, KIND, Inline, Reference, Remembered, place, unpack
 from fantasm_gcp.gateways.rows import Properties, read_row, write_row
 from fantasm_gcp.gateways.vendor_errors import is_contention, ours
@@ -175,14 +176,26 @@ class DatastoreTransaction:
     def __init__(self, store: DatastoreStore, transaction: bytes) -> None:
         self._store = store
         self._id = transaction
+        self._open = True
+
+    def __enter__(self) -> DatastoreTransaction:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._open:
+            with suppress(StoreError):  # it held locks; without this they are held until it expires
+                self.rollback()
 
     def lookup(self, keys: Sequence[RowKey]) -> Sequence[Stored[Any] | None]:
         return self._store.lookup_in(keys, self._id)
 
     def commit(self, commit: Commit) -> Sequence[int]:
-        return self._store.wire.commit(self._store.mutations(commit), self._id)
+        versions = self._store.wire.commit(self._store.mutations(commit), self._id)
+        self._open = False
+        return versions
 
     def rollback(self) -> None:
+        self._open = False
         self._store.wire.rollback(self._id)
 
 

@@ -30,6 +30,9 @@ from fantasm_gcp.core.records import (
 )
 
 EntityPb = types.Entity.pb()
+KEEP_SECONDS = 90 * 24 * 3600
+"""How long history is kept after it was made, where a TTL policy is set on ``expires``."""
+
 FORMAT = 1
 """Version of the rows' format; a newer one than this is refused."""
 
@@ -126,9 +129,11 @@ def _write_instance(row: Instance, to: Properties) -> None:
     to.text("status", row.status, indexed=True)
     to.moment("started", row.started)
     to.moment("ended", row.ended)
+    to.moment("expires", None if row.ended is None else row.ended + KEEP_SECONDS)
     to.text("first_step", row.first_step)
     to.text("definition", row.definition)
     to.number("closings", row.closings)
+    to.number("redrives", row.redrives)
     for machine in ("", row.machine):
         for status in ("", row.status):
             to.text(*listed(machine, status, row.started), indexed=True)
@@ -144,6 +149,7 @@ def _read_instance(of: Properties, _: bytes) -> Instance:
         first_step=StepName(of.need_text("first_step")),
         definition=of.need_text("definition"),
         closings=of.need_number("closings"),
+        redrives=of.need_number("redrives"),
     )
 
 
@@ -234,6 +240,7 @@ def _write_record(row: Record, to: Properties) -> None:
     to.moment("due", row.due)
     to.moment("began", row.began)
     to.moment("ended", row.ended)
+    to.moment("expires", row.ended + KEEP_SECONDS)
     to.number("attempts", row.attempts)
     to.number("entries", row.entries)
     to.text("note", row.note)

@@ -166,7 +166,9 @@ def main(seeds: int) -> int:
         for raises in (0.0, 0.3):
             result = verdict(seed, raises)
             if result != "ok":
+                print(f"seed {seed}, raises {raises}: {result}")
                 return 1
+    print(f"ok: {2 * seeds} runs")
     return 0
 
 

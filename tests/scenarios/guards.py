@@ -65,8 +65,8 @@ GUARDS: dict[str, tuple[Change, ...]] = {
     "window_transaction: an arrival reads the window it goes into": (
         Change(
             "engine/runner.py",
-            "transaction.commit(commit)",
-            "transaction.rollback(); self.services.store.commit(commit)",
+            "                transaction.commit(commit)\n",
+            "                transaction.rollback(); self.services.store.commit(commit)\n",
         ),
     ),
     "unique_window: no two windows of a group have one name": (
@@ -90,6 +90,9 @@ GUARDS: dict[str, tuple[Change, ...]] = {
             "services.store.commit(closing(stored, failed, services.clock()))",
             "[services.store.commit(each) for each in closing(stored, failed, services.clock())]",
         ),
+    ),
+    "redrive_counts: a redrive is seen by who compares the instance's version": (
+        Change("engine/start.py", "instance.row.redrives + 1", "instance.row.redrives"),
     ),
     "failing_ends_branch: a step that is given up ends its branch": (
         Change("engine/failing.py", "    end_branch(services, task.step.instance, loaded.instance)\n", ""),
