@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
+import click
+
+from fantasm_gcp.cli.main import VERBS
 from fantasm_gcp.core.attributes import ATTRIBUTES
 from fantasm_gcp.settings import Settings
 
@@ -39,6 +43,21 @@ TABLES = {
     for level in ("file", "machine", "state", "transition")
 }
 TABLES["settings"] = render_settings
+
+
+def render_commands() -> str:
+    """What each verb says of itself."""
+    parts = []
+    for verb in VERBS:
+        command = import_module(f"fantasm_gcp.cli.{verb}").command
+        context = click.Context(
+            command, info_name=f"fantasm {verb}", terminal_width=100, max_content_width=100
+        )
+        parts.append(f"## fantasm {verb}\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+TABLES["commands"] = render_commands
 
 
 def with_tables(text: str) -> str:
