@@ -24,9 +24,9 @@ from fantasm_gcp.errors import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Acting:
-    """One attempt at a step: what its action is given."""
+    """One attempt at a step: what its action is given, and whether its continuation has ended."""
 
     machine: Machine
     state: State
@@ -34,6 +34,7 @@ class Acting:
     scope: Scope
     context: Context
     obj: StepObject
+    chain_ended: bool = False
 
 
 def prepare(services: Services, task: Task) -> Acting:
@@ -87,7 +88,7 @@ def next_token(acting: Acting, task: Task) -> str:
     returned = acting.action.continuation(acting.context, acting.obj, token)  # type: ignore[union-attr]  # checked at load
     following = returned.decode() if isinstance(returned, bytes) else str(returned or "")
     if not following or following == token or acting.obj.get("results") == []:
-        acting.obj["chain_ended"] = True
+        acting.chain_ended = True
         return ""
     return following
 
@@ -109,5 +110,5 @@ def execute(acting: Acting, entries: Sequence[Entry] | None) -> Acted:
         context=encode(context),
         staged=tuple(scope.staged),
         collected=tuple(each.key for each in entries or ()),
-        empty_page=bool(obj.get("chain_ended")) and not obj.get("results"),
+        empty_page=acting.chain_ended and not obj.get("results"),
     )

@@ -36,8 +36,12 @@ class Choose(FSMAction):
 
 class Leave(FSMAction):
     def execute(self, context, obj):
+        context["left"] = True
+
+class Note(FSMAction):
+    def execute(self, context, obj):
         client = datastore.Client()  # an application's own, led here by the environment alone
-        client.put(datastore.Entity(client.key("Left", context.instance_name)))
+        client.put(datastore.Entity(client.key("Note", context.instance_name)))
 """
 
 DEFINITIONS = """\
@@ -61,6 +65,13 @@ state_machines:
       to: Leave
   - name: Leave
     action: Leave
+    final: true
+- name: Errand
+  namespace: party_actions
+  states:
+  - name: Note
+    action: Note
+    initial: true
     final: true
 """
 

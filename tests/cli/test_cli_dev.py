@@ -23,7 +23,7 @@ def test_it_tells_one_fact_a_line_and_stops_politely(project):
     """Where the console, the data and the two servers are; SIGTERM ends it with status 0."""
     with Child(project, "dev", *FREE) as child:
         url = child.await_url()
-        assert ["Party", "Walk"] == [
+        assert ["Party", "Walk", "Errand"] == [
             each["machine"] for each in get(f"{url}/fantasm/api/machines")["machines"]
         ]
         assert 0 == child.stop()
@@ -34,7 +34,7 @@ def test_it_tells_one_fact_a_line_and_stops_politely(project):
     assert datastore.endswith(" (DATASTORE_EMULATOR_HOST)")
     assert tasks.startswith("tasks      127.0.0.1:")
     assert tasks.endswith(" (CLOUD_TASKS_EMULATOR_HOST)")
-    assert "serving until Ctrl-C" == last
+    assert f"serving {url}/fantasm/ until Ctrl-C" == last
     assert "*\n" == (project / ".fantasm" / ".gitignore").read_text()
 
 
@@ -168,13 +168,13 @@ def test_a_data_directory_that_is_a_file_is_wrong_usage(project):
 
 
 def test_every_problem_of_the_definitions_is_shown(project):
-    """Both mistakes, with their places, and no traceback."""
+    """All mistakes, with their places, and no traceback."""
     text = (project / "fsm.yaml").read_text()
     (project / "fsm.yaml").write_text(text.replace("initial:", "inital:").replace("to: Leave", "to: Leaf"))
     status, said = run(project, "dev", "--memory", *FREE)
     assert 2 == status
     assert said.startswith("fantasm: the definitions cannot be used:\n")
-    assert 2 == said.count("unknown attribute 'inital'")
+    assert 3 == said.count("unknown attribute 'inital'")
     assert "did you mean 'Leave'?" in said
     assert "Traceback" not in said
 
@@ -203,7 +203,7 @@ def test_every_problem_of_the_definitions_is_shown(project):
             "def f(:\n",
             "broken cannot be imported: SyntaxError: invalid syntax\n  at {project}/broken.py:1",
         ),
-        ("broken", "application = 1\n", "module 'broken' has no 'app'; did you mean 'application'?"),
+        ("broken", "ap = 1\n", "module 'broken' has no 'app'; did you mean 'ap'?"),
         ("broken", "app = 1\n", "broken is no Flask application with the extension: write Fantasm(app, "),
         (
             "broken",

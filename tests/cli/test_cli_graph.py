@@ -47,7 +47,7 @@ def test_a_misspelt_machine_is_guessed(runner):
 
 def test_an_unlike_machine_gets_the_list(runner):
     """Where nothing is near, all are named."""
-    assert "the machines are: Party, Walk" in runner.invoke(main, ["graph", "Zzzzzz"]).output
+    assert "the machines are: Party, Walk, Errand" in runner.invoke(main, ["graph", "Zzzzzz"]).output
 
 
 def test_a_wrong_file_is_told_with_its_problems(runner, tmp_path):

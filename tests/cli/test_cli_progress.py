@@ -37,6 +37,14 @@ def test_states_are_named_with_what_they_count():
         "Count": {"in_flight": 0, "failed": 1, "done": 0},
     }
     assert "Send 1,500 done, 2 in flight | Count 0 done, 1 failed" == render_states(counts)
+    assert "Send 1,500, 2 in flight | Count 0, 1 failed" == render_states(counts, brief=True)
+
+
+@pytest.mark.parametrize(("columns", "expected"), [("99", True), ("100", False)])
+def test_a_narrow_terminal_gets_a_brief_line(monkeypatch, columns, expected):
+    """A file has no width."""
+    monkeypatch.setenv("COLUMNS", columns)
+    assert (expected, False) == (Progress(Terminal()).brief, Progress(io.StringIO()).brief)
 
 
 def test_a_file_gets_a_line_a_second_and_none_twice():

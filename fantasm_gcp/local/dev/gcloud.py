@@ -22,7 +22,11 @@ from pathlib import Path
 from fantasm_gcp.local.dev.servers import HOST, OpenError
 
 START_SECONDS = 60.0
-_STOP_SECONDS = 5.0
+"""How long the emulator may take until it answers."""
+
+STOP_SECONDS = 5.0
+"""How long each way of ending it is given."""
+
 _POLL_SECONDS = 0.1
 
 
@@ -33,9 +37,16 @@ class GcloudDatastore:
     gcloud or Java is missing, or it does not answer within ``patience`` seconds; nothing is left running.
     """
 
-    def __init__(self, directory: Path | None, project: str, patience: float = START_SECONDS) -> None:
+    def __init__(
+        self,
+        directory: Path | None,
+        project: str,
+        patience: float = START_SECONDS,
+        stop_seconds: float = STOP_SECONDS,
+    ) -> None:
+        self._stop_seconds = stop_seconds
         self._command = _command(directory, project)
-        self._said: deque[str] = deque(maxlen=5)
+        self._said: deque[str] = deque(maxlen=20)
         self._closed = False
         self._temporary = tempfile.TemporaryDirectory() if directory is None else None
         port = _free_port()
@@ -69,17 +80,21 @@ class GcloudDatastore:
         give_up = time.monotonic() + patience
         while not self._answers("/"):
             if self._child.poll() is not None:
-                self._listener.join(_STOP_SECONDS)
-                said = self._said[-1] if self._said else "it said nothing"
-                raise OpenError(f"gcloud's Datastore emulator ended at its start: {said}")
+                self._listener.join(STOP_SECONDS)
+                raise OpenError(f"gcloud's Datastore emulator ended at its start: {self._reason()}")
             if time.monotonic() > give_up:
                 raise OpenError(f"gcloud's Datastore emulator did not answer within {patience:g} s")
             time.sleep(_POLL_SECONDS)
 
+    def _reason(self) -> str:
+        """Of what it said, the line that tells most: the first error, or else the last line."""
+        errors = [line for line in self._said if "ERROR" in line]
+        return (errors or [*self._said][-1:] or ["it said nothing"])[0]
+
     def _answers(self, path: str, body: bytes | None = None) -> bool:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(f"http://{self.host}{path}", body, timeout=_STOP_SECONDS) as answer:
+            with opener.open(f"http://{self.host}{path}", body, timeout=STOP_SECONDS) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -92,14 +107,14 @@ class GcloudDatastore:
         if self._child.poll() is None:
             self._answers("/shutdown", b"")
             with suppress(subprocess.TimeoutExpired):
-                self._child.wait(_STOP_SECONDS)
+                self._child.wait(self._stop_seconds)
         for ending in (signal.SIGTERM, signal.SIGKILL):
             # The group may outlive its first process: gcloud is a script that starts Java.
             with suppress(ProcessLookupError):
                 os.killpg(self._child.pid, ending)
             with suppress(subprocess.TimeoutExpired):
-                self._child.wait(_STOP_SECONDS)
-        self._listener.join(_STOP_SECONDS)
+                self._child.wait(self._stop_seconds)
+        self._listener.join(STOP_SECONDS)
         if self._child.stdout is not None and not self._listener.is_alive():
             self._child.stdout.close()
         if self._temporary is not None:
@@ -123,7 +138,6 @@ def _command(directory: Path | None, project: str) -> list[str]:
         "--quiet",
         *("beta", "emulators", "datastore", "start"),
         "--use-firestore-in-datastore-mode",
-        "--consistency=1.0",
         f"--project={project}",
         *([] if directory else ["--no-store-on-disk"]),
     ]

@@ -148,4 +148,4 @@ def _refused(path: Path, error: OSError) -> OpenError:
             f"the data in {path.parent} is in use, perhaps by another fantasm dev: "
             "stop that one, or choose another directory with --data"
         )
-    return OpenError(str(error))
+    return OpenError(f"{path} cannot be used: {error.__cause__ or error}")
