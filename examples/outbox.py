@@ -1,6 +1,7 @@
 """A page of the sample application: the emails that a campaign sent, as entities of an outbox."""
 
-from flask import Blueprint, abort, render_template_string
+from flask import Blueprint, abort, redirect, render_template_string, url_for
+from flask.typing import ResponseReturnValue
 from google.cloud import datastore
 
 from fantasm_gcp import current_fantasm
@@ -32,6 +33,12 @@ PAGE = """<!doctype html>
 """
 
 pages = Blueprint("outbox", __name__)
+
+
+@pages.get("/")
+def home() -> ResponseReturnValue:
+    """Leads to the console."""
+    return redirect(url_for("fantasm.console_home"))
 
 
 @pages.get("/outbox")

@@ -89,7 +89,7 @@ class LocalChannel(grpc.Channel):  # type: ignore[misc]  # grpc ships no types
         method: str,
         request_serializer: Callable[[Any], bytes] | None = None,
         response_deserializer: Callable[[bytes], Any] | None = None,
-        _registered_method: bool = False,
+        _registered_method: bool = False,  # grpc's signature
     ) -> grpc.UnaryUnaryMultiCallable:
         return _LocalCall(method, self._methods.get(method), request_serializer, response_deserializer)
 
@@ -98,7 +98,7 @@ class LocalChannel(grpc.Channel):  # type: ignore[misc]  # grpc ships no types
 
     unary_stream = stream_unary = stream_stream = _streaming
 
-    def subscribe(self, callback: Callable[[Any], None], try_to_connect: bool = False) -> None:
+    def subscribe(self, callback: Callable[[Any], None], try_to_connect: bool = False) -> None:  # noqa: ARG002  grpc's signature
         callback(grpc.ChannelConnectivity.READY)
 
     def unsubscribe(self, callback: Callable[[Any], None]) -> None:
@@ -139,7 +139,7 @@ class _LocalCall(grpc.UnaryUnaryMultiCallable):  # type: ignore[misc]  # grpc sh
     def with_call(self, request: Any, *_: Any, **__: Any) -> tuple[Any, grpc.Call]:
         return self(request), _LocalStatus(grpc.StatusCode.OK, "")
 
-    def future(self, request: Any, *_: Any, **__: Any) -> Any:
+    def future(self, *_: Any, **__: Any) -> Any:
         raise _LocalStatus(grpc.StatusCode.UNIMPLEMENTED, "the local channel is synchronous")
 
 
@@ -157,7 +157,7 @@ class _LocalStatus(grpc.RpcError, grpc.Call):  # type: ignore[misc]  # grpc ship
     def details(self) -> str:
         return self._message
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> Any:  # noqa: ARG002  grpc's signature
         """The channel's interceptors take a failed call for a finished future, as grpc's own are."""
         raise self
 
@@ -176,5 +176,5 @@ class _LocalStatus(grpc.RpcError, grpc.Call):  # type: ignore[misc]  # grpc ship
     def cancel(self) -> bool:
         return False
 
-    def add_callback(self, callback: Callable[[], None]) -> bool:
+    def add_callback(self, callback: Callable[[], None]) -> bool:  # noqa: ARG002  grpc's signature
         return False

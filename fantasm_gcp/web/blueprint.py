@@ -23,7 +23,7 @@ from fantasm_gcp.engine.start import start
 from fantasm_gcp.web import api, guard
 from fantasm_gcp.web.arguments import read_start
 from fantasm_gcp.web.current import current_fantasm
-from fantasm_gcp.web.responses import register_error_answers
+from fantasm_gcp.web.responses import as_json, register_error_answers
 
 ROOT = "/fantasm"
 RETRY_COUNTS = ("X-AppEngine-TaskRetryCount", "X-CloudTasks-TaskRetryCount")
@@ -43,7 +43,7 @@ def blueprint() -> Blueprint:
         ("/api/instances/<name>", api.instance),
         ("/api/instances/<name>/steps/<step_name>", api.step),
     ):
-        made.add_url_rule(path, f"api_{view.__name__}", view)
+        made.add_url_rule(path, f"api_{view.__name__}", as_json(view))
     made.add_url_rule("/graphviz/<machine>/", "graphviz", graph, strict_slashes=False)
     made.add_url_rule("/graph/<machine>", "graph", graph, strict_slashes=False)
     add_pages(made, current_fantasm)

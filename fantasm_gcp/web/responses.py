@@ -6,10 +6,12 @@ answered to Cloud Tasks, because they slow the whole queue down.
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, jsonify
+from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
@@ -27,6 +29,15 @@ _STATUSES: tuple[tuple[type[FantasmError], int], ...] = (
     (ContextTooLargeError, 413),
     (StartError, 400),
 )
+
+
+def as_json(view: Callable[..., Any]) -> Callable[..., Response]:
+    """A view that answers what another returns, as JSON in the order in which that has it."""
+
+    def answer(**arguments: str) -> Response:
+        return Response(json.dumps(view(**arguments)), mimetype="application/json")
+
+    return answer
 
 
 def register_error_answers(blueprint: Blueprint) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import PROJECT, DatastoreBackend
+from datastore_backends import PROJECT, DatastoreBackend
 from google.cloud.datastore_v1 import DatastoreClient
 
 NON_TRANSACTIONAL = "NON_TRANSACTIONAL"

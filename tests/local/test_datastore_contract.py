@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from conftest import PROJECT, DatastoreBackend
+from datastore_backends import PROJECT, DatastoreBackend
 from datastore_support import (
     Low,
     all_of,

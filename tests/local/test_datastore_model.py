@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import DatastoreBackend
+from datastore_backends import DatastoreBackend
 from datastore_support import Low, all_of, any_of, by, properties, value_of, where
 
 from fantasm_gcp.local.datastore import DatastoreServer

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROJECT, DatastoreBackend
+from datastore_backends import PROJECT, DatastoreBackend
 from datastore_support import Low, by, identifiers, plain, properties, where
 from google.api_core import exceptions
 
@@ -509,7 +509,7 @@ def test_a_path_that_cannot_be_opened_is_an_os_error(tmp_path: Path) -> None:
 
 _WRITER = """
 import sys
-from conftest import DatastoreBackend
+from datastore_backends import DatastoreBackend
 from datastore_support import Low
 from fantasm_gcp.local.datastore import DatastoreServer
 low = Low(DatastoreBackend("local-inprocess", "", server=DatastoreServer(sys.argv[1]), namespace=""))

@@ -1,0 +1,40 @@
+# What a developer runs and what CI runs. Everything works on a fresh machine with Python 3.11 or newer:
+# the first run makes .venv. `make run PYTHON=python3.13` begins with another interpreter.
+PYTHON ?= python3
+export PYTHON
+
+BIN = .venv/bin
+
+.PHONY: help run test lint format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make run      run the sample application and its demonstration on this machine, until Ctrl-C'
+	@echo '              (make run ARGS=--exit ends after the demonstration; ARGS="--port 8081" moves it)'
+	@echo 'make test     everything that CI checks: make lint, then the tests (ARGS is for pytest)'
+	@echo 'make lint     format, lint, types, import fences'
+	@echo 'make format   put the code into its format'
+	@echo 'make clean    remove what these made: .venv, caches, and the data of make run'
+
+run:
+	@sh .ci/venv.sh run
+	@$(BIN)/python -m fantasm_gcp dev --demo $(ARGS)
+
+test: lint
+	@$(BIN)/python -m pytest --quiet $(ARGS)
+
+lint:
+	@sh .ci/venv.sh test
+	@$(BIN)/python -m ruff format --quiet --diff . || { echo 'make format puts this right'; exit 1; }
+	@$(BIN)/python -m ruff check --quiet .
+	@$(BIN)/python -m mypy
+	@$(BIN)/lint-imports
+
+format:
+	@sh .ci/venv.sh test
+	@$(BIN)/python -m ruff format .
+	@$(BIN)/python -m ruff check --fix .
+
+clean:
+	rm -rf .venv .fantasm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,50 @@
+"""`fantasm show`: one instance and its steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from fantasm_gcp.cli.api import Api, format_option, url_option
+from fantasm_gcp.cli.table import moment, render_table
+
+
+@click.command("show")
+@click.argument("instance")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many steps."
+)
+@format_option
+@url_option
+def command(instance: str, limit: int, form: str, url: str) -> None:
+    """Show INSTANCE: its status, its counts for each state, and its steps."""
+    answer = Api(url).get("instances", instance, limit=limit)
+    click.echo(json.dumps(answer, indent=2) if form == "json" else "\n\n".join(_paragraphs(answer)))
+
+
+def _paragraphs(answer: Mapping[str, Any]) -> Iterator[str]:
+    ended = f", ended {moment(answer['ended'])} UTC" if answer["ended"] else ""
+    yield f"{answer['instance']}: {answer['status']}, started {moment(answer['started'])} UTC{ended}"
+    counts = [(state, n["in_flight"], n["failed"], n["done"]) for state, n in answer["states"].items()]
+    yield render_table(("STATE", "IN FLIGHT", "FAILED", "DONE"), counts)
+    if failed := answer["failed"]["items"]:
+        failures = [(_transition(each), each["attempts"], each["error"], each["step"]) for each in failed]
+        yield render_table(("FAILED STEP", "ATTEMPTS", "ERROR", "NAME"), failures)
+    if waiting := answer["in_flight"]["items"]:
+        due = [(_transition(each), moment(each["due"]), each["step"]) for each in waiting]
+        yield render_table(("STEP IN FLIGHT", "DUE (UTC)", "NAME"), due)
+    if done := sorted(answer["steps"]["items"], key=lambda each: str(each["began"])):
+        rows = [
+            (_transition(each), each["status"], moment(each["ended"]), each["attempts"], each["step"])
+            for each in done
+        ]
+        yield render_table(("STEP DONE", "OUTCOME", "ENDED (UTC)", "ATTEMPTS", "NAME"), rows)
+    if answer["steps"]["cursor"]:
+        yield "There are more steps than these: --limit shows more."
+
+
+def _transition(step: Mapping[str, Any]) -> str:
+    return f"{step['from']} --{step['event']}--> {step['state']}"

@@ -1,8 +1,0 @@
-"""Puts this folder's machines and their actions where dotted names find them."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))

@@ -1,8 +1,0 @@
-"""Puts the machines of the scenarios where dotted names find them."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))
