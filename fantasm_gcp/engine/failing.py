@@ -10,6 +10,7 @@ from fantasm_gcp.core.names import digest
 from fantasm_gcp.core.records import Commit, Failure, Stored, Task, TaskStatus, Update
 from fantasm_gcp.core.retry import gives_up
 from fantasm_gcp.core.step import policy_of
+from fantasm_gcp.engine.collecting import close_window
 from fantasm_gcp.engine.delivery import Answer, Delivery, Loaded
 from fantasm_gcp.engine.ending import end_branch
 from fantasm_gcp.engine.ports import Services
@@ -41,6 +42,9 @@ def record_failure(
     now = services.clock()
     attempts = attempts_used(task, delivery) + 1
     failed = _is_final(services, task, error, attempts, now - task.first_due)
+    if failed and task.collection is not None:
+        # Arrivals rely on their window's step being in flight: from now on they open another window.
+        close_window(services, task.step.name, task.collection)
     failure = failure_of(error)
     after = replace(
         task,

@@ -22,7 +22,7 @@ PROJECT = "test"
 
 
 class Harness:
-    """Runs machines to their end without waiting.
+    """Runs machines to their end without waiting. A context manager that closes its servers.
 
     ``definitions`` is the path of an fsm.yaml. ``around`` sees every call to the servers (see
     :mod:`fantasm_gcp.testing.faults`). ``datastore`` makes a channel to another Datastore server, where
@@ -109,6 +109,12 @@ class Harness:
                 return deliveries
             self.deliver(attempt)
         raise RuntimeError(f"still not idle after {most} deliveries")
+
+    def __enter__(self) -> Harness:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Closes the servers."""

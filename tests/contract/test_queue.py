@@ -108,3 +108,4 @@ def test_a_missing_queue_says_how_to_make_it():
     for callbacks in ([CALLBACK], [CALLBACK, replace(CALLBACK, name="other")]):
         with pytest.raises(RefusedError, match="gcloud tasks queues create default"):
             local.queue.create(callbacks)
+    local.server.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from fantasm_gcp.cli.main import VERBS
+from fantasm_gcp.cli.main import VERBS, main
 from fantasm_gcp.core.attributes import ATTRIBUTES
 from fantasm_gcp.settings import Settings
 
@@ -50,8 +50,9 @@ def render_commands() -> str:
     parts = []
     for verb in VERBS:
         command = import_module(f"fantasm_gcp.cli.{verb}").command
+        group = click.Context(main, info_name="fantasm", **main.context_settings)
         context = click.Context(
-            command, info_name=f"fantasm {verb}", terminal_width=100, max_content_width=100
+            command, info_name=verb, parent=group, terminal_width=100, max_content_width=100
         )
         parts.append(f"## fantasm {verb}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)

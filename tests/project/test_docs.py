@@ -49,15 +49,14 @@ def test_the_readme_example_runs_as_it_is_printed(tmp_path):
     exec(python, module.__dict__)
     sys.modules["greetings"] = module
     (tmp_path / "fsm.yaml").write_text(yaml)
-    harness = Harness(tmp_path / "fsm.yaml")
     try:
-        started = harness.start("Greet/?name=Ada").json
-        harness.run()
-        shown = harness.get(f"instances/{started['instance']}")
-        assert ("completed", 2) == (shown["status"], len(shown["steps"]["items"]))
+        with Harness(tmp_path / "fsm.yaml") as harness:
+            started = harness.start("Greet/?name=Ada").json
+            harness.run()
+            shown = harness.get(f"instances/{started['instance']}")
+            assert ("completed", 2) == (shown["status"], len(shown["steps"]["items"]))
     finally:
         del sys.modules["greetings"]
-        harness.close()
 
 
 def test_the_sample_machines_have_no_findings():

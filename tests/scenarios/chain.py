@@ -112,8 +112,13 @@ def verdict(seed: int, raises: float) -> str:
     """Runs one seed: ``ok``, or what went wrong."""
     Luck.now = Luck(seed, raises)
     watch = Watch()
-    harness = Harness(HERE / "chain.yaml", around=watch.around)
-    watch.harness = harness
+    with Harness(HERE / "chain.yaml", around=watch.around) as harness:
+        watch.harness = harness
+        return _run(harness, watch, seed, raises)
+
+
+def _run(harness: Harness, watch: Watch, seed: int, raises: float) -> str:
+    """Starts an instance, and redrives what fails until nothing does."""
     method = ("GET", "POST")[seed % 2]
     started = harness.start("Chain/", method=method, headers={"Idempotency-Key": str(seed)})
     adversary = Adversary(harness, seed)

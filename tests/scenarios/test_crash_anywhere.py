@@ -20,7 +20,8 @@ def undisturbed() -> tuple[dict[str, object], int]:
     """What a campaign without faults leaves behind, and how many RPCs it takes."""
     fault = FailAt(-1, "before", None)
     harness, instance = run_campaign(fault)
-    return left_behind(harness, instance), fault.count
+    with harness:
+        return left_behind(harness, instance), fault.count
 
 
 def test_an_undisturbed_campaign_sends_and_counts_each_email_once(undisturbed):
@@ -41,12 +42,13 @@ def test_a_fault_at_any_rpc_changes_nothing(undisturbed, when, error, twice):
     expected, rpcs = undisturbed
     for n in range(rpcs):
         harness, instance = run_campaign(FailAt(n, when, error), twice=twice)
-        assert expected == left_behind(harness, instance), f"{error} {when} RPC {n}"
-        harness.close()
+        with harness:
+            assert expected == left_behind(harness, instance), f"{error} {when} RPC {n}"
 
 
 @pytest.mark.parametrize("shuffle", range(20))
 def test_order_and_repetition_change_nothing(undisturbed, shuffle):
     """Tasks that are due come in any order, each of them twice."""
     harness, instance = run_campaign(FailAt(-1, "before", None), twice=True, shuffle=shuffle)
-    assert undisturbed[0] == left_behind(harness, instance)
+    with harness:
+        assert undisturbed[0] == left_behind(harness, instance)

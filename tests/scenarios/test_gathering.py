@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fantasm_gcp.core.names import StepName
 from fantasm_gcp.core.records import Entry, window_key
+from fantasm_gcp.engine.start import redrive
 from fantasm_gcp.testing import Harness
 
 HERE = Path(__file__).parent
@@ -97,6 +99,29 @@ def test_who_arrives_after_a_window_closed_opens_the_next(harness):
     harness.deliver(harness.tasks.lease(follow_up))
     harness.run()
     assert [[0], [1]] == batches(harness)
+
+
+def test_a_window_whose_step_is_given_up_takes_no_more(harness):
+    """Who arrives later opens another one, so the end of the instance is noticed; a redrive loses nothing."""
+    instance = harness.start("Impatient/?items=2").json["instance"]
+    harness.deliver(harness.next_attempt())
+    follow_up = harness.tasks.due()[0]
+    harness.clock.sleep(3)
+    window = next(each for each in harness.tasks.due() if "_w0" in each)
+    harness.tasks.finish(harness.tasks.lease(window), None)
+    harness.clock.sleep(1)
+    harness.deliver(harness.tasks.lease(window))
+    harness.deliver(harness.tasks.lease(follow_up))
+    harness.run()
+    shown = harness.get(f"instances/{instance}")
+    assert ("failed", [[1]]) == (shown["status"], batches(harness))
+    (failed,) = shown["failed"]["items"]
+    assert redrive(harness.fantasm.services, StepName(failed["step"]))
+    harness.run()
+    assert ("completed", [[0], [1]]) == (
+        harness.get(f"instances/{instance}")["status"],
+        batches(harness),
+    )
 
 
 def test_a_window_that_holds_nothing_ends_without_running_its_action(harness):

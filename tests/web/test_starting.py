@@ -202,7 +202,7 @@ def test_a_long_context_stays_out_of_the_url(harness):
 
 def test_the_console_address_of_a_machine_without_records_is_left_out(tmp_path):
     """A machine that keeps nothing to look at answers its id alone."""
-    harness = Harness(Path(__file__).parents[1] / "scenarios" / "budgets.yaml")
-    answer = harness.start("Light/")
+    with Harness(Path(__file__).parents[1] / "scenarios" / "budgets.yaml") as harness:
+        answer = harness.start("Light/")
     assert {"instance", "machine", "created"} == set(answer.json)
     assert json.dumps(answer.json)
