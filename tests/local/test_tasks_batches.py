@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from google.api_core import exceptions
 from google.cloud import tasks_v2
-from tasks_support import QUEUE, Client, Clock, client_of, http_task, refusal, task_name
+from tasks_support import QUEUE, Client, client_of, http_task, refusal, task_name
 
 from fantasm_gcp.local.tasks import TasksServer
 
 Created = tasks_v2.BatchCreateTasksMetadata.State
 Deleted = tasks_v2.BatchDeleteTasksMetadata.State
-
-
-@pytest.fixture
-def server() -> Iterator[TasksServer]:
-    server = TasksServer(clock=Clock())
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def client(server: TasksServer) -> Client:
-    return client_of(server)
 
 
 def request_for(*tasks: dict[str, Any], **fields: Any) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tasks_support import QUEUE, Client, Clock, app_engine_task, client_of, http_task, task_name
+from tasks_support import QUEUE, Client, Clock, app_engine_task, http_task, task_name
 
 from fantasm_gcp.local.tasks import Attempt, Delivery, Response, TasksServer
 
@@ -14,18 +13,6 @@ from fantasm_gcp.local.tasks import Attempt, Delivery, Response, TasksServer
 @pytest.fixture
 def clock() -> Clock:
     return Clock(1_602_727_873.950779)
-
-
-@pytest.fixture
-def server(clock: Clock) -> Iterator[TasksServer]:
-    server = TasksServer(clock=clock)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def client(server: TasksServer) -> Client:
-    return client_of(server)
 
 
 def lease(server: TasksServer, clock: Clock) -> Attempt:

@@ -31,20 +31,10 @@ State = tasks_v2.Queue.State
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def server(clock: Clock) -> Iterator[TasksServer]:
     server = TasksServer(clock=clock, create_queues=False)
     yield server
     server.close()
-
-
-@pytest.fixture
-def client(server: TasksServer) -> Client:
-    return client_of(server)
 
 
 def create(client: Client, name: str = QUEUE, **fields: Any) -> Any:

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from tasks_support import LOCATION, QUEUE, START, Client, Clock, client_of, http_task, refusal, task_name
+from tasks_support import LOCATION, QUEUE, START, Client, Clock, http_task, refusal, task_name
 
 from fantasm_gcp.local.tasks import Attempt, Response, TasksServer
 
 FAILED = Response(500)
 DONE = Response(204)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def server(clock: Clock) -> Iterator[TasksServer]:
-    server = TasksServer(clock=clock)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def client(server: TasksServer) -> Client:
-    return client_of(server)
 
 
 def create(client: Client, *task_ids: str, queue: str = QUEUE, **fields: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,23 +30,6 @@ GONE = (
 )
 FULL = tasks_v2.Task.View.FULL
 BASIC = tasks_v2.Task.View.BASIC
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def server(clock: Clock) -> Iterator[TasksServer]:
-    server = TasksServer(clock=clock)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def client(server: TasksServer) -> Client:
-    return client_of(server)
 
 
 def create(client: Client, task: dict[str, Any]) -> Any:

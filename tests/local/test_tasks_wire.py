@@ -26,13 +26,6 @@ from fantasm_gcp.local.tasks import Response, TasksServer
 
 
 @pytest.fixture
-def server() -> Iterator[TasksServer]:
-    server = TasksServer(clock=Clock())
-    yield server
-    server.close()
-
-
-@pytest.fixture
 def wired(server: TasksServer) -> Iterator[Client]:
     """The real client over a socket."""
     listening, port = serve(server.service, "127.0.0.1", 0)
