@@ -106,7 +106,8 @@ class Services:
     actions: Mapping[str, Action]
     store: Store
     queue: Queue
-    root: str = "/fantasm"
+    root: str
+    """The URL prefix that steps are served under."""
     limits: Limits = field(default_factory=Limits)
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep

@@ -60,10 +60,14 @@ class Harness:
             definitions=str(Path(definitions).resolve()),
         )
         self.fantasm = Fantasm(
-            self.app, settings, channels=self._channels, clock=self.clock, sleep=self.clock.sleep
+            self.app, settings, channels=self._channels, clock=self.clock, sleep=self._wait
         )
         self._deliver = WsgiDelivery(self.app)
         self.client = Client(self.app)
+
+    def _wait(self, _: float) -> None:
+        """Lets a moment pass: the same one always, because waits are random and runs are to be repeatable."""
+        self.clock.sleep(0.01)
 
     def _around(self, rpc: Rpc, carry_out: Callable[[], Any]) -> Any:
         return self.around(rpc, carry_out)

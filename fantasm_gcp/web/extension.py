@@ -16,7 +16,7 @@ from fantasm_gcp.engine.ports import Limits, Services
 from fantasm_gcp.gateways.per_process import PerProcess
 from fantasm_gcp.loader import load_actions, load_definitions
 from fantasm_gcp.settings import Settings
-from fantasm_gcp.web.blueprint import blueprint
+from fantasm_gcp.web.blueprint import ROOT, blueprint
 from fantasm_gcp.web.current import EXTENSION
 
 if TYPE_CHECKING:  # Google's clients are loaded when they are first needed, not by importing this
@@ -98,6 +98,7 @@ class Fantasm:
             self._actions,
             store,
             queue,
+            root=ROOT,
             limits=replace(Limits(), inline_context=settings.inline_limit),
             clock=self._clock,
             sleep=self._sleep,
