@@ -13,6 +13,7 @@ from fantasm_gcp.core.context import Context, Contexts, StepObject
 from fantasm_gcp.errors import (
     AlreadyExistsError,
     ConflictError,
+    ContentionError,
     ContextTooLargeError,
     DefinitionError,
     FantasmError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AlreadyExistsError",
     "ConflictError",
+    "ContentionError",
     "Context",
     "ContextTooLargeError",
     "Contexts",

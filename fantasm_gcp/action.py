@@ -61,9 +61,9 @@ class DatastoreContinuationFSMAction(ContinuationFSMAction):
 
     def continuation(self, context: Context, obj: StepObject, token: str | None = None) -> str | bytes | None:
         batch_size = self.get_batch_size(context, obj)
-        page = self.get_query(context, obj).fetch(
-            limit=batch_size, start_cursor=token, end_cursor=obj.get("until")
-        )
+        until = obj.get("until")  # where an earlier attempt's page ended, however many lie before that by now
+        limit = batch_size if until is None else None
+        page = self.get_query(context, obj).fetch(limit=limit, start_cursor=token, end_cursor=until)
         obj.results = list(page)
         obj.result = obj.results[0] if obj.results else None
         return page.next_page_token if len(obj.results) == batch_size else None

@@ -14,6 +14,7 @@ A subclass exists only where a caller acts differently::
     │   └── UnknownEventError      the state has no transition for the event
     └── StoreError                 Datastore or Cloud Tasks said no
         ├── ConflictError          a compare-and-set met another version: load again and decide again
+        ├── ContentionError        a transaction lost to others again and again: a failed attempt
         ├── AlreadyExistsError     an insert or a create found its name taken
         ├── RefusedError           the request itself is wrong: an entity too large, say
         └── UnavailableError       nothing is known about the outcome: try again
@@ -105,6 +106,10 @@ class StoreError(FantasmError):
 
 class ConflictError(StoreError):
     """Something read is not what it was: nothing was written."""
+
+
+class ContentionError(StoreError):
+    """A transactional state's transaction lost to others again and again."""
 
 
 class AlreadyExistsError(StoreError):

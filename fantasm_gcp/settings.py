@@ -38,7 +38,7 @@ class Settings:
     project: str = _setting("GOOGLE_CLOUD_PROJECT", "the project of Datastore and Cloud Tasks")
     location: str = _setting("FANTASM_LOCATION", "the location of the queues", "us-central1")
     service: str = _setting(
-        "FANTASM_SERVICE", "which of a project's services this is: rows of others are left alone", "default"
+        "FANTASM_SERVICE", "which of a project's services this is; every row names it", "default"
     )
     database: str = _setting("FANTASM_DATABASE", "the Datastore database; empty is the default one")
     namespace: str = _setting("FANTASM_NAMESPACE", "the Datastore namespace; empty is the default one")

@@ -34,7 +34,7 @@ def test_each_error_has_one_meaning(theirs, expected):
 
 @pytest.mark.parametrize(
     "words",
-    ["The referenced transaction has expired", "transaction closed", "too much contention on these datastore entities, transaction"],
+    ["transaction closed", "too much contention on these datastore entities, transaction"],
 )  # fmt: skip
 def test_a_lost_transaction_is_contention(words):
     """It is reported as an invalid argument."""
@@ -70,3 +70,9 @@ def test_an_error_that_is_not_googles_passes():
 
     with pytest.raises(ZeroDivisionError):
         attempt(request)
+
+
+def test_a_transaction_that_took_too_long_is_no_contention():
+    """The same action would take too long again: it is a failed attempt, not one to be repeated at once."""
+    words = "The referenced transaction has expired or is no longer valid."
+    assert RefusedError is type(ours(vendor.InvalidArgument(words)))

@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from fantasm_gcp.core.carried import carry
-from fantasm_gcp.core.codec import decode
 from fantasm_gcp.core.definition import AT_LEAST_ONCE, RetryPolicy
 from fantasm_gcp.core.names import task_name
 from fantasm_gcp.core.records import Task
@@ -78,14 +77,14 @@ def _with_context(url: str, context: bytes) -> str:
     """A URL that shows the context, where that does not make it too long."""
     if len(context) > URL_LIMIT:
         return url
-    query = query_of(decode(context))
+    query = query_of(json.loads(context))
     return f"{url}?{query}" if query and len(url) + len(query) < URL_LIMIT else url
 
 
 def query_of(context: Mapping[str, Any]) -> str:
-    """A context as a query string to read: text as it is, everything else as JSON."""
+    """A context, as the JSON that it lies in, as a query string to read: text as it is, the rest as JSON."""
     shown = {
-        name: value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for name, value in context.items()
     }
     return urlencode(shown, quote_via=quote, errors="replace")

@@ -76,4 +76,4 @@ def carried(
     step = Step(instance, machine, headers[BRANCH_HEADER], state, event, target, int(headers[NUMBER_HEADER]))
     hop = Hop(*json.loads(headers[CHAIN_HEADER])) if CHAIN_HEADER in headers else None
     context = headers[CONTEXT_HEADER].encode() if CONTEXT_HEADER in headers else body
-    return Task(step, context or b"{}", queue, method, first_due=now, due=now, hop=hop)
+    return Task(step, context or b"{}", queue, method, due=now, hop=hop)

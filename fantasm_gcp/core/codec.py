@@ -53,7 +53,10 @@ def encode(context: Mapping[str, Any]) -> bytes:
     Raises ``TypeError`` naming the place of a value that cannot cross a task boundary, and
     :class:`ContextTooLargeError` over 10 MiB.
     """
-    plain = {str(name): _plain(value, f"context[{name!r}]") for name, value in context.items()}
+    for name in context:
+        if not isinstance(name, str):
+            raise TypeError(f"context has the key {name!r}; the names of a context are text")
+    plain = {name: _plain(value, f"context[{name!r}]") for name, value in context.items()}
     encoded = json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     if len(encoded) > CONTEXT_LIMIT:
         raise ContextTooLargeError(
@@ -71,7 +74,9 @@ def decode(encoded: bytes) -> dict[str, Any]:
 
 def _plain(value: Any, place: str) -> Any:
     """What JSON has for a value; ``place`` is for the error."""
-    kind = type(value)
+    kind: type[Any] = type(value)
+    if isinstance(value, datetime):
+        kind = datetime  # Datastore answers a subclass of it
     if value is None or kind in (bool, int, str):
         return value
     if kind is float:

@@ -6,6 +6,7 @@ Control data is kept beside the dict, never among the user's keys.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,9 +27,12 @@ class Remove:
     key: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scope:
-    """One attempt of one step, as its action may know it. ``client`` gives the Datastore client."""
+    """One attempt of one step, as its action may know it.
+
+    ``client`` gives the Datastore client; inside the transaction of a transactional state it is another one.
+    """
 
     instance: InstanceId
     machine: str
@@ -67,14 +71,15 @@ class _Scoped:
     def datastore(self) -> Any:
         """The ``google.cloud.datastore.Client`` of the application.
 
-        In a state marked ``transactional: True`` all that is read and written through it commits with the
-        step or not at all. Elsewhere it reads and writes at once, so a retry does it again.
+        In a state marked ``transactional: True`` all that ``execute`` reads and writes through it commits
+        with the step or not at all; a transaction or batch inside of that is refused. Elsewhere, and in
+        ``continuation``, it reads and writes at once, so a retry does it again.
         """
         return self._scope.client()
 
     def put(self, entity: Any) -> None:
-        """Stages an entity to be written when this step commits: exactly once, or not at all."""
-        self._scope.staged.append(Put(entity))
+        """Stages an entity, as it is now, to be written when this step commits, once or not at all."""
+        self._scope.staged.append(Put(deepcopy(entity)))
 
     def delete(self, key: Any) -> None:
         """Stages the deletion of a key's entity, to be done when this step commits."""

@@ -57,7 +57,7 @@ def task_name(step: StepName, epoch: int) -> str:
 def nest(branch: str, label: str) -> str:
     """The name of a branch that begins on another; its label alone where the whole would be too long."""
     nested = f"{branch}_{label}"
-    return nested if len(nested) <= BRANCH_LIMIT else f"{digest(branch, label, length=24)}_{label[:20]}"
+    return nested if len(nested) <= BRANCH_LIMIT else f"{digest(branch, label, length=24)}_{label[:30]}"
 
 
 def group_name(instance: InstanceId, state: str, event: str, target: str, value: str = "") -> str:

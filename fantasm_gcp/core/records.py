@@ -38,7 +38,7 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     """The action ran; a next step, an arrival at a fan-in or the end of the branch follows."""
     HALTED = "halted"
-    """The branch ended in a state that is not final, on purpose: an empty page of a continuation."""
+    """The branch ended in a state that is not final: its continuation's page was empty."""
     EMPTY = "empty"
     """A window with nothing in it: the action did not run."""
     SPLIT = "split"
@@ -119,7 +119,9 @@ class Task:
     """A step in flight: what its delivery needs. Gone when the step is over.
 
     ``ahead`` are the steps that were enqueued before this one was over; ``announced`` is the token of the
-    continuation among them. ``attempts`` counts what earlier epochs used up.
+    continuation among them. ``attempts`` counts those of this epoch up to the last that was recorded as
+    failed, ``unanswered`` those of them that never answered; ``first_attempt`` is when the first recorded
+    one began.
     """
 
     kind: ClassVar[str] = "FantasmTask"
@@ -127,11 +129,12 @@ class Task:
     context: bytes
     queue: str
     method: str
-    first_due: float
     due: float
     status: TaskStatus = TaskStatus.QUEUED
     epoch: int = 0
     attempts: int = 0
+    unanswered: int = 0
+    first_attempt: float | None = None
     failure: Failure | None = None
     ahead: tuple[StepName, ...] = ()
     announced: str | None = None
@@ -265,4 +268,5 @@ class Commit:
 
 def queued_again(task: Task, due: float) -> Task:
     """A failed step made ready to run again, under a new epoch."""
-    return replace(task, status=TaskStatus.QUEUED, epoch=task.epoch + 1, attempts=0, first_due=due, due=due)
+    fresh = replace(task, attempts=0, unanswered=0, first_attempt=None)
+    return replace(fresh, status=TaskStatus.QUEUED, epoch=task.epoch + 1, due=due)

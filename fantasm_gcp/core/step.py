@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from fantasm_gcp.core.context import Put, Remove
 from fantasm_gcp.core.definition import PSEUDO_INIT, Machine, RetryPolicy, State, Transition
-from fantasm_gcp.core.names import MAIN, InstanceId, entry_name, group_name, nest
+from fantasm_gcp.core.names import MAIN, InstanceId, digest, entry_name, group_name, nest
 from fantasm_gcp.core.records import (
     Collection,
     Commit,
@@ -83,7 +83,7 @@ class Attempt:
 def first_task(machine: Machine, instance: InstanceId, context: bytes, method: str, now: float) -> Task:
     """The step that starts an instance."""
     step = Step(instance, machine.name, MAIN, PSEUDO_INIT, PSEUDO_INIT, machine.initial.name, 0)
-    return Task(step, context, machine.queue, method, first_due=now, due=now)
+    return Task(step, context, machine.queue, method, due=now)
 
 
 def policy_of(machine: Machine | None, step: Step) -> RetryPolicy:
@@ -97,17 +97,21 @@ def policy_of(machine: Machine | None, step: Step) -> RetryPolicy:
     return transition.retry if transition else machine.retry
 
 
-def follow_up(task: Task, context: bytes, token: str, now: float) -> Task:
-    """The step that goes on where this step's page ends: the same transition on a branch of its own."""
+def follow_up(task: Task, context: bytes, token: str, now: float, *, by_token: bool = False) -> Task:
+    """The step that goes on where this step's page ends: the same transition on a branch of its own.
+
+    ``by_token`` puts the token into its name, for machines that do not record where it begins: a retry whose
+    page ends elsewhere makes another follow-up there, which repeats items rather than losing them.
+    """
     hop = task.hop or Hop(task.step.branch, 0, "")
     generation = hop.generation + 1
-    branch = nest(hop.origin, f"c{task.step.n}-{generation}")
+    mark = f"-{digest(token, length=8)}" if by_token else ""
+    branch = nest(hop.origin, f"c{task.step.n}-{generation}{mark}")
     return Task(
         replace(task.step, branch=branch),
         context,
         task.queue,
         task.method,
-        first_due=now,
         due=now,
         hop=Hop(hop.origin, generation, token),
     )
@@ -144,17 +148,14 @@ def _branch_end(state: State, acted: Acted) -> Following:
 def _next(machine: Machine, task: Task, acted: Acted, transition: Transition, now: float) -> Following:
     here = task.step
     step = replace(here, state=here.target, event=transition.event, target=transition.to, n=here.n + 1)
-    following = Task(
-        step, acted.context, transition.queue or machine.queue, task.method, first_due=now, due=now
-    )
+    following = Task(step, acted.context, transition.queue or machine.queue, task.method, due=now)
     target = machine.state(transition.to)
     if target is None or target.fan_in is None:
         return Following(acted, tasks=(following,))
     group = group_name(step.instance, step.state, step.event, step.target)
     window = replace(step, branch=nest(step.branch, f"w{here.n}"))
-    opening = replace(
-        following, step=window, due=now + target.fan_in, collection=Collection(group, window.name)
-    )
+    closes = now + target.fan_in
+    opening = replace(following, step=window, due=closes, collection=Collection(group, window.name))
     return Following(acted, arrival=Arrival(group, acted.context, opening))
 
 
@@ -171,10 +172,11 @@ def parts_of(task: Task, boundaries: Sequence[str], now: float) -> tuple[Task, .
             task,
             step=replace(task.step, branch=nest(task.step.branch, f"p{i}")),
             collection=replace(collection, after=edges[i], until=edges[i + 1]),
-            first_due=now,
             due=now,
             ahead=(),
             attempts=0,
+            unanswered=0,
+            first_attempt=None,
             failure=None,
         )
         for i in range(len(edges) - 1)

@@ -19,6 +19,7 @@ from fantasm_gcp.errors import (
     AlreadyExistsError,
     ConflictError,
     MissingDefinitionError,
+    StepError,
     UnavailableError,
     UnknownEventError,
 )
@@ -26,7 +27,7 @@ from fantasm_gcp.errors import (
 
 @dataclass(slots=True)
 class Acting:
-    """One attempt at a step: what its action is given, and whether its continuation has ended."""
+    """One attempt at a step: what its action is given, and whether its page was empty."""
 
     machine: Machine
     state: State
@@ -34,7 +35,7 @@ class Acting:
     scope: Scope
     context: Context
     obj: StepObject
-    chain_ended: bool = False
+    empty_page: bool = False
 
 
 def prepare(services: Services, task: Task) -> Acting:
@@ -52,6 +53,8 @@ def prepare(services: Services, task: Task) -> Acting:
     scope = Scope(
         step.instance, step.machine, step.target, step.event, step.name, client=services.store.client
     )
+    if not task.context:
+        raise StepError("the step's context is gone: the rows that its payload lay in were deleted")
     action = services.actions[state.action] if state.action else None
     return Acting(machine, state, action, scope, Context(scope, decode(task.context)), StepObject())
 
@@ -87,10 +90,8 @@ def next_token(acting: Acting, task: Task) -> str:
     token = task.hop.token if task.hop else None
     returned = acting.action.continuation(acting.context, acting.obj, token)  # type: ignore[union-attr]  # checked at load
     following = returned.decode() if isinstance(returned, bytes) else str(returned or "")
-    if not following or following == token or acting.obj.get("results") == []:
-        acting.chain_ended = True
-        return ""
-    return following
+    acting.empty_page = acting.obj.get("results") == [] or following == token
+    return "" if acting.empty_page else following
 
 
 def execute(acting: Acting, entries: Sequence[Entry] | None) -> Acted:
@@ -110,5 +111,5 @@ def execute(acting: Acting, entries: Sequence[Entry] | None) -> Acted:
         context=encode(context),
         staged=tuple(scope.staged),
         collected=tuple(each.key for each in entries or ()),
-        empty_page=acting.chain_ended and not obj.get("results"),
+        empty_page=acting.empty_page,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from fantasm_gcp.core.codec import encode
+from fantasm_gcp.core.definition import AT_LEAST_ONCE
 from fantasm_gcp.core.records import Commit, Task
 from fantasm_gcp.core.step import decide, follow_up
 from fantasm_gcp.engine.acting import execute, next_token, prepare
@@ -27,12 +28,13 @@ def deliver_carried(services: Services, task: Task) -> Answer:
         if acting.state.continuation:
             token = next_token(acting, task)
             if token:
-                enqueue(services, [follow_up(task, encode(acting.context), token, services.clock())])
+                ahead = follow_up(task, encode(acting.context), token, services.clock(), by_token=True)
+                enqueue(services, [ahead], AT_LEAST_ONCE)
         acted = execute(acting, None)
         following = decide(acting.machine, task, acted, services.clock())
         if acted.staged:
             services.store.commit(Commit((), acted.staged))
-        enqueue(services, following.tasks)
+        enqueue(services, following.tasks, AT_LEAST_ONCE)
     except StepError as error:
         log.error("%s is dropped: %s", task.step.name, error, exc_info=error)
         return Answer("failed", str(error))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from dataclasses import dataclass
 
 from fantasm_gcp.core.names import StepName
 from fantasm_gcp.core.records import Collection, Commit, Delete, Entry, Stored, Task, Window, window_key
-from fantasm_gcp.engine.ports import Services
+from fantasm_gcp.engine.ports import Limits, Services
 from fantasm_gcp.errors import ConflictError, UnavailableError
 
 
@@ -32,35 +32,31 @@ def close_window(services: Services, name: StepName, collection: Collection) -> 
     raise UnavailableError(f"window {collection.window} stays contended")
 
 
-def read_batch(services: Services, collection: Collection) -> Sequence[Entry] | None:
-    """The entries to be given to the action, in the order of the steps that sent them.
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """Where a window that is too large is cut: the name of the last entry of each part but the last."""
 
-    None where they are too many, or too large together, for one batch.
+    names: tuple[str, ...]
+
+
+def read_batch(services: Services, task: Task) -> Sequence[Entry] | Cuts:
+    """The entries to be given to the action, or how to share them out where they are too many or too large.
+
+    Their order is that of the names of the steps that sent them: the same on every attempt. No more is read
+    than one batch and an entry.
     """
-    limits = services.limits
-    entries = services.store.entries(
-        collection.window, collection.after, collection.until, limits.fan_in_entries + 1
-    )
-    size = sum(len(each.context) for each in entries)
-    if len(entries) > limits.fan_in_entries or (size > limits.fan_in_bytes and len(entries) > 1):
-        return None
+    collection, limits = task.collection, services.limits
+    assert collection is not None, "only a fan-in step collects"
+    where = collection.window, collection.after, collection.until
+    entries = services.store.entries(*where, limits.fan_in_entries + 1, limits.fan_in_bytes)
+    if len(entries) > limits.fan_in_entries:
+        names = services.store.entry_names(*where, limits.fan_in_entries * _most_parts(task, limits))
+        return Cuts(tuple(names[limits.fan_in_entries - 1 : -1 : limits.fan_in_entries]))
+    if len(entries) > 1 and sum(len(each.context) for each in entries) > limits.fan_in_bytes:
+        return Cuts((entries[-2].name,))  # all but the last fit; what follows is cut again when it runs
     return sorted(entries, key=lambda each: (each.source, each.name))
 
 
-def part_boundaries(services: Services, task: Task) -> Sequence[str]:
-    """Where to cut a window that is too large: the name of the last entry of each part but the last."""
-    collection, limits = task.collection, services.limits
-    assert collection is not None, "only a fan-in step is split"
-    most = limits.fan_in_entries * limits.window_parts
-    names = services.store.entry_names(collection.window, collection.after, collection.until, most)
-    if len(names) > limits.fan_in_entries:
-        return names[limits.fan_in_entries - 1 : -1 : limits.fan_in_entries]
-    entries = services.store.entries(collection.window, collection.after, collection.until, len(names))
-    return _cut_by_size([(each.name, len(each.context)) for each in entries])
-
-
-def _cut_by_size(sizes: Sequence[tuple[str, int]]) -> Sequence[str]:
-    """Cuts in the middle, by size: parts that are still too large are cut again when they run."""
-    totals = list(accumulate(size for _, size in sizes))
-    middle = next(i for i, total in enumerate(totals) if total * 2 >= totals[-1])
-    return [sizes[min(middle, len(sizes) - 2)][0]]
+def _most_parts(task: Task, limits: Limits) -> int:
+    """How many parts fit into one commit: the row of each has the context."""
+    return max(2, min(limits.window_parts, limits.commit_bytes // len(task.context)))

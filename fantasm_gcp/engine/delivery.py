@@ -12,12 +12,16 @@ from fantasm_gcp.errors import FantasmError
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a callback says of itself. ``retry_count`` is 0 on the first attempt of its epoch."""
+    """What a callback says of itself.
+
+    ``unanswered`` counts the earlier deliveries of this epoch that ended without an answer: their workers
+    were killed, or ran out of time.
+    """
 
     step: StepName
     instance: InstanceId
     epoch: int = 0
-    retry_count: int = 0
+    unanswered: int = 0
 
 
 Verdict = Literal["done", "replayed", "failed", "retry"]

@@ -17,15 +17,17 @@ from fantasm_gcp.engine.ending import end_branch
 from fantasm_gcp.engine.ports import Services
 
 
-def enqueue(services: Services, tasks: Sequence[Task]) -> None:
-    """Creates the tasks of steps; one that exists already is left alone. Raises ``UnavailableError``."""
+def enqueue(services: Services, tasks: Sequence[Task], guarantee: str = EXACTLY_ONCE) -> None:
+    """Creates the tasks of steps; one that exists already is left alone. Raises ``UnavailableError``.
+
+    The guarantee is the one that the instance was started with, whatever a later deployment says.
+    """
     now = services.clock()
     machines = services.definitions.machines
     callbacks = []
     for task in tasks:
         machine = machines.get(task.step.machine)
         retry = policy_of(machine, task.step)
-        guarantee = machine.guarantee if machine else EXACTLY_ONCE
         inline_limit = services.limits.inline_context
         callbacks.append(callback_of(task, retry, guarantee, services.root, inline_limit, now))
     services.queue.create(callbacks)

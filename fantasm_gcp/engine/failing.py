@@ -18,73 +18,120 @@ from fantasm_gcp.errors import ConflictError, MissingDefinitionError, StepError,
 
 log = logging.getLogger("fantasm_gcp.engine")
 
+ERROR_LIMIT = 1_400
 TRACEBACK_LIMIT = 16_000
-"""Characters kept of a traceback: the end of it, where the error is."""
+"""Characters kept of an error and of a traceback: the end of it, where the error is."""
 
 
 def attempts_used(task: Task, delivery: Delivery) -> int:
-    """Attempts before this one. Deliveries that never answered count too: the header has them."""
-    return max(task.attempts, delivery.retry_count if delivery.epoch == task.epoch else 0)
+    """Attempts before this one: those that were recorded as failed, and those that never answered."""
+    return task.attempts - task.unanswered + _unanswered(task, delivery)
+
+
+def _unanswered(task: Task, delivery: Delivery) -> int:
+    return delivery.unanswered if delivery.epoch == task.epoch else task.unanswered
 
 
 def exhausted(services: Services, task: Task, delivery: Delivery) -> bool:
-    """Whether a step used up all its attempts without one of them answering."""
+    """Whether a step has used up its attempts with some that never answered.
+
+    A step that this deployment does not know is left to one that does.
+    """
     machine = services.definitions.machines.get(task.step.machine)
-    age = services.clock() - task.first_due
-    return gives_up(policy_of(machine, task.step), attempts_used(task, delivery), age)
+    used = attempts_used(task, delivery)
+    if not used or machine is None or machine.state(task.step.target) is None:
+        return False
+    return gives_up(policy_of(machine, task.step), used, _age(services, task))
+
+
+def _age(services: Services, task: Task) -> float:
+    """Seconds since the first attempt that was recorded as failed began; 0 where there is none."""
+    return 0.0 if task.first_attempt is None else services.clock() - task.first_attempt
 
 
 def record_failure(
-    services: Services, loaded: Loaded, stored: Stored[Task], delivery: Delivery, error: Exception
+    services: Services,
+    loaded: Loaded,
+    stored: Stored[Task],
+    delivery: Delivery,
+    error: Exception,
+    *,
+    attempts: int,
+    began: float,
 ) -> Answer:
-    """Writes the error to the step's row; gives the step up when its policy says so or retrying is vain."""
+    """Writes the error to the step's row; gives the step up when its policy says so or retrying is vain.
+
+    ``attempts`` counts all up to and with this one, which began at ``began``.
+    """
     task = stored.row
-    now = services.clock()
-    attempts = attempts_used(task, delivery) + 1
-    failed = _is_final(services, task, error, attempts, now - task.first_due)
-    if failed and task.collection is not None:
-        # Arrivals rely on their window's step being in flight: from now on they open another window.
-        close_window(services, task.step.name, task.collection)
-    failure = failure_of(error)
+    first = began if task.first_attempt is None else task.first_attempt
     after = replace(
         task,
         attempts=attempts,
-        failure=failure,
-        status=TaskStatus.FAILED if failed else TaskStatus.QUEUED,
+        unanswered=_unanswered(task, delivery),
+        first_attempt=first,
+        failure=failure_of(error),
     )
+    failed = _is_final(services, after, error)
+    if failed and task.collection is not None:
+        # Arrivals rely on their window's step being in flight: from now on they open another window.
+        close_window(services, task.step.name, task.collection)
+    after = replace(after, status=TaskStatus.FAILED if failed else TaskStatus.QUEUED)
+    _tell(after, error)
+    try:
+        services.store.commit(Commit((Update(after, stored.version),)))
+    except (ConflictError, UnavailableError):
+        return Answer("retry", "another delivery of this step was faster")
+    message = after.failure.error if after.failure else ""
+    if not failed:
+        return Answer("retry", message)
+    end_branch(services, task.step.instance, loaded.instance)
+    return Answer("failed", message)
+
+
+def _is_final(services: Services, task: Task, error: Exception) -> bool:
+    if isinstance(error, MissingDefinitionError):
+        return services.clock() - task.due > services.limits.definition_age
+    machine = services.definitions.machines.get(task.step.machine)
+    policy = policy_of(machine, task.step)
+    return isinstance(error, StepError) or gives_up(policy, task.attempts, _age(services, task))
+
+
+def _tell(task: Task, error: Exception) -> None:
+    failed = task.status is TaskStatus.FAILED
     log.log(
         logging.ERROR if failed else logging.WARNING,
         "%s %s, attempt %d: %s",
         task.step.name,
         "failed" if failed else "will be retried",
-        attempts,
-        failure.error,
+        task.attempts,
+        task.failure.error if task.failure else "",
         exc_info=error,
     )
-    try:
-        services.store.commit(Commit((Update(after, stored.version),)))
-    except (ConflictError, UnavailableError):
-        return Answer("retry", "another delivery of this step was faster")
-    if not failed:
-        return Answer("retry", failure.error)
-    end_branch(services, task.step.instance, loaded.instance)
-    return Answer("failed", failure.error)
-
-
-def _is_final(services: Services, task: Task, error: Exception, attempts: int, age: float) -> bool:
-    if isinstance(error, MissingDefinitionError):
-        return age > services.limits.definition_age
-    machine = services.definitions.machines.get(task.step.machine)
-    return isinstance(error, StepError) or gives_up(policy_of(machine, task.step), attempts, age)
 
 
 def failure_of(error: Exception) -> Failure:
-    """An exception as it is kept. The fingerprint is equal for errors of one kind from one place."""
+    """An exception as it is kept, whatever it says of itself.
+
+    The fingerprint is equal for errors of one kind from one place.
+    """
     kind = type(error)
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename}:{frames[-1].name}" if frames else ""
     return Failure(
-        error=f"{kind.__qualname__}: {error}"[:1400],
-        traceback="".join(traceback.format_exception(error))[-TRACEBACK_LIMIT:],
+        error=storable(f"{kind.__qualname__}: {_words(error)}")[:ERROR_LIMIT],
+        traceback=storable("".join(traceback.format_exception(error)))[-TRACEBACK_LIMIT:],
         fingerprint=digest(kind.__module__, kind.__qualname__, place, length=16),
     )
+
+
+def _words(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  the action's exception may fail at saying what it is
+        return "(its message cannot be had)"
+
+
+def storable(text: str) -> str:
+    """A text without the lone surrogates that no protobuf takes."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -38,7 +38,12 @@ class Transaction(Reader, Protocol):
 
 
 class ActingTransaction(Reader, Protocol):
-    """The transaction that a transactional state's action runs in; it commits when its block ends."""
+    """The transaction that a transactional state's action runs in; it commits when its block ends.
+
+    Errors of the action pass through it as they are. ``client`` gives the client that takes part in it.
+    """
+
+    def client(self) -> Any: ...
 
     def stage(self, commit: Commit) -> None:
         """Adds writes to those that the action made."""
@@ -69,8 +74,14 @@ class Store(Reader, Protocol):
     def has_failed(self, instance: InstanceId) -> bool:
         """Whether an instance has a failed step."""
 
-    def entries(self, window: StepName, after: str, until: str, limit: int) -> Sequence[Entry]:
-        """Entries of a window with ``after < name`` and, where ``until`` is given, ``name <= until``."""
+    def entries(
+        self, window: StepName, after: str, until: str, limit: int, most_bytes: int
+    ) -> Sequence[Entry]:
+        """Entries of a window with ``after < name`` and, where ``until`` is given, ``name <= until``, in order.
+
+        No more than ``limit``, and none behind the one that takes their contexts beyond ``most_bytes``; but
+        two where there are two.
+        """
 
     def entry_names(self, window: StepName, after: str, until: str, limit: int) -> Sequence[str]:
         """The names of such entries, in order."""
@@ -95,7 +106,9 @@ class Limits:
     fan_in_entries: int = 500
     fan_in_bytes: int = 16 * 1024 * 1024
     window_parts: int = 100
+    commit_bytes: int = 7_000_000
     contention_tries: int = 12
+    transaction_tries: int = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from fantasm_gcp.core.records import (
 )
 from fantasm_gcp.core.step import Acted, Arrival, Attempt, Following, commit_of, decide, parts_of
 from fantasm_gcp.engine.acting import Acting, announce, execute, prepare
-from fantasm_gcp.engine.collecting import close_window, part_boundaries, read_batch
+from fantasm_gcp.engine.collecting import Cuts, close_window, read_batch
 from fantasm_gcp.engine.delivery import Answer, Delivery, Loaded, Moved
 from fantasm_gcp.engine.ending import end_branch
 from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight, replay
@@ -27,6 +27,7 @@ from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.errors import (
     AlreadyExistsError,
     ConflictError,
+    ContentionError,
     RefusedError,
     StepError,
     StoreError,
@@ -39,7 +40,7 @@ def deliver(services: Services, delivery: Delivery) -> Answer:
     try:
         for attempt in range(services.limits.contention_tries):
             try:
-                return _deliver(services, delivery)
+                return _deliver(services, delivery, attempt)
             except Moved:
                 services.back_off(attempt)
     except StoreError as error:
@@ -53,7 +54,7 @@ def load(services: Services, delivery: Delivery) -> Loaded:
     return Loaded(task, instance)
 
 
-def _deliver(services: Services, delivery: Delivery) -> Answer:
+def _deliver(services: Services, delivery: Delivery, attempt: int) -> Answer:
     loaded = load(services, delivery)
     stored = loaded.task
     if stored is None:
@@ -61,20 +62,31 @@ def _deliver(services: Services, delivery: Delivery) -> Answer:
     if stored.row.status is TaskStatus.FAILED:
         end_branch(services, delivery.instance, loaded.instance)
         return Answer("failed")
+    if delivery.epoch < stored.row.epoch:  # redriven since: that has a task of its own
+        enqueue(services, [stored.row])
+        return Answer("replayed")
     enqueue_in_flight(services, stored.row.ahead)
     if exhausted(services, stored.row, delivery):
-        error = StepError("no attempt answered: the worker was killed, or ran out of time or memory")
-        return record_failure(services, loaded, stored, delivery, error)
-    return _Run(services, delivery, stored, loaded.instance).answer()
+        used, now = attempts_used(stored.row, delivery), services.clock()
+        error = StepError(f"{delivery.unanswered} of {used} attempts never answered: out of time or memory")
+        return record_failure(services, loaded, stored, delivery, error, attempts=used, began=now)
+    contended = attempt + 1 >= services.limits.transaction_tries
+    return _Run(services, delivery, stored, loaded.instance, contended).answer()
 
 
 class _Run:
     """One attempt at a step that is in flight. ``stored`` is its row as this attempt last saw it."""
 
     def __init__(
-        self, services: Services, delivery: Delivery, stored: Stored[Task], instance: Stored[Instance] | None
+        self,
+        services: Services,
+        delivery: Delivery,
+        stored: Stored[Task],
+        instance: Stored[Instance] | None,
+        last_transaction: bool,
     ) -> None:
         self.services = services
+        self.last_transaction = last_transaction
         self.delivery = delivery
         self.stored = stored
         self.instance = instance
@@ -82,10 +94,14 @@ class _Run:
         self.number = attempts_used(stored.row, delivery) + 1
 
     def answer(self) -> Answer:
-        """Acts and commits, and sees to what follows."""
+        """Acts and commits, and sees to what follows.
+
+        What comes after the commit is no part of the attempt: it raises nothing but ``StoreError``, and the
+        next delivery does it again.
+        """
         try:
             following, commit = self._act_and_commit()
-        except RefusedError as error:
+        except (RefusedError, ContentionError) as error:
             return self._failed(error)
         except (Moved, StoreError):
             raise
@@ -101,7 +117,15 @@ class _Run:
 
     def _failed(self, error: Exception) -> Answer:
         loaded = Loaded(self.stored, self.instance)
-        return record_failure(self.services, loaded, self.stored, self.delivery, error)
+        return record_failure(
+            self.services,
+            loaded,
+            self.stored,
+            self.delivery,
+            error,
+            attempts=self.number,
+            began=self.began,
+        )
 
     def _act_and_commit(self) -> tuple[Following, Commit | None]:
         """What follows, and the commit that was made of it: None where another delivery was faster."""
@@ -111,29 +135,34 @@ class _Run:
         entries: Sequence[Entry] | None = None
         if self.stored.row.collection is not None:
             close_window(self.services, self.stored.row.step.name, self.stored.row.collection)
-            entries = read_batch(self.services, self.stored.row.collection)
-            if not entries:
-                following = self._nothing_to_run(entries)
+            batch = read_batch(self.services, self.stored.row)
+            if isinstance(batch, Cuts) or not batch:
+                following = self._nothing_to_run(batch)
                 return following, self._commit(following)
+            entries = batch
         if acting.state.transactional:
             return self._act_in_transaction(acting, entries)
         following = decide(acting.machine, self.stored.row, execute(acting, entries), self.services.clock())
         return following, self._commit(following)
 
-    def _nothing_to_run(self, entries: Sequence[Entry] | None) -> Following:
+    def _nothing_to_run(self, batch: Sequence[Entry] | Cuts) -> Following:
         """A window that is empty, or one that is too large for a batch and goes on in parts."""
         task = self.stored.row
-        if entries is not None:
-            return Following(Acted(None, task.context, outcome=Outcome.EMPTY))
-        parts = parts_of(task, part_boundaries(self.services, task), self.services.clock())
-        return Following(Acted(None, task.context, outcome=Outcome.SPLIT), parts)
+        if isinstance(batch, Cuts):
+            parts = parts_of(task, batch.names, self.services.clock())
+            return Following(Acted(None, task.context, outcome=Outcome.SPLIT), parts)
+        return Following(Acted(None, task.context, outcome=Outcome.EMPTY))
 
     def _act_in_transaction(
         self, acting: Acting, entries: Sequence[Entry] | None
     ) -> tuple[Following, Commit]:
-        """Acts inside the transaction that the step commits with; contention runs all of it again."""
+        """Acts inside the transaction that the step commits with; contention runs all of it again.
+
+        After a few times contention is a failed attempt: the action may be too slow for it ever to end.
+        """
         try:
             with self.services.store.acting_transaction() as transaction:
+                acting.scope.client = transaction.client
                 current = transaction.lookup([self.stored.row.key])[0]
                 if current is None or current.version != self.stored.version:
                     raise Moved(f"{self.delivery.step} was changed by another delivery")
@@ -145,7 +174,11 @@ class _Run:
                     window = head.row if head else None
                 commit = commit_of(self.stored, following, self._attempt(), window)
                 transaction.stage(commit)
-        except (ConflictError, AlreadyExistsError, UnavailableError) as error:
+        except (ConflictError, AlreadyExistsError) as error:
+            if self.last_transaction:
+                raise ContentionError(f"the transaction lost to others again and again: {error}") from error
+            raise Moved(str(error)) from error
+        except UnavailableError as error:
             raise Moved(str(error)) from error
         return following, commit
 

@@ -59,14 +59,16 @@ def start(
     instance = keyed_instance_id(machine_name, key) if key else instance_id(machine_name, now, _nonce())
     task = first_task(machine, instance, encoded, method, now)
     if machine.guarantee == AT_LEAST_ONCE:
-        enqueue(services, [task])
+        enqueue(services, [task], AT_LEAST_ONCE)
         return Started(instance, created=True)
     row = Instance(
         instance, machine_name, InstanceStatus.RUNNING, now, task.step.name, definition_hash(machine)
     )
     try:
         services.store.commit(Commit((Insert(row), Insert(task))))
-    except AlreadyExistsError:
+    except AlreadyExistsError as error:
+        if key is None:
+            raise UnavailableError("the instance's name is taken, by chance: start again") from error
         enqueue_in_flight(services, [task.step.name])
         return Started(instance, created=False)
     enqueue(services, [task])
@@ -74,7 +76,7 @@ def start(
 
 
 def _nonce() -> str:
-    return secrets.token_hex(4)
+    return secrets.token_hex(8)
 
 
 def definition_hash(machine: Machine) -> str:

@@ -71,6 +71,9 @@ class CloudTasksQueue:
         for index, status in metadata.failed_requests.items():
             if status.code != ALREADY_EXISTS:
                 raise UnavailableError(f"task {callbacks[index].name} was not created: {status.message}")
+        answer = operation.operation
+        if not answer.done or (answer.HasField("error") and not metadata.failed_requests):
+            raise UnavailableError(f"it is not known whether {len(callbacks)} tasks were created")
 
     def _send(self, parent: str, request: Callable[[], Any]) -> Any:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from google.api_core import exceptions as vendor
 from google.cloud import datastore
@@ -86,9 +86,19 @@ class DatastoreStore:
         query = Query(Task.kind, {"instance": instance, "status": "failed"}, 1, keys_only=True)
         return bool(self.wire.run(query))
 
-    def entries(self, window: StepName, after: str, until: str, limit: int) -> Sequence[Entry]:
+    def entries(
+        self, window: StepName, after: str, until: str, limit: int, most_bytes: int
+    ) -> Sequence[Entry]:
         query = Query(Entry.kind, {"window": window}, limit, after=after, until=until)
-        return [self.row(each.entity) for each in self.wire.run(query)]
+        entries: list[Entry] = []
+        left = most_bytes
+        for each in self.wire.stream(query):
+            entry: Entry = self.row(each.entity)
+            entries.append(entry)
+            left -= len(entry.context)
+            if left < 0 and len(entries) > 1:
+                break
+        return entries
 
     def entry_names(self, window: StepName, after: str, until: str, limit: int) -> Sequence[str]:
         query = Query(Entry.kind, {"window": window}, limit, keys_only=True, after=after, until=until)
@@ -155,16 +165,21 @@ class DatastoreStore:
 
     @contextmanager
     def acting_transaction(self) -> Iterator[DatastoreActingTransaction]:
-        acting = False
+        client = self._users()
+        own: BaseException | None = None
         try:
-            with self._users().transaction() as transaction:  # type: ignore[no-untyped-call]  # the client is untyped
-                acting = True
-                yield DatastoreActingTransaction(self, transaction)
-                acting = False
+            with client.transaction() as transaction:  # type: ignore[no-untyped-call]  # the client is untyped
+                try:
+                    yield DatastoreActingTransaction(self, client, transaction)
+                except BaseException as error:
+                    own = error
+                    raise
         except vendor.GoogleAPICallError as error:
-            if acting and not is_contention(error):
-                raise  # the action's own: perhaps of another service
-            raise ours(error) from error
+            if own is None:
+                raise ours(error) from error
+            if isinstance(own, vendor.GoogleAPICallError) and is_contention(own):
+                raise ours(own) from own
+            raise own from None  # the action's, whatever the rollback said after it
 
     def client(self) -> datastore.Client:
         return self._users()
@@ -200,17 +215,33 @@ class DatastoreTransaction:
 
 
 class DatastoreActingTransaction:
-    """Implements ``engine.ports.ActingTransaction`` by the transaction of the client that actions use."""
+    """Implements ``engine.ports.ActingTransaction`` by a transaction of the client that actions use."""
 
-    def __init__(self, store: DatastoreStore, transaction: datastore.Transaction) -> None:
+    def __init__(
+        self, store: DatastoreStore, client: datastore.Client, transaction: datastore.Transaction
+    ) -> None:
         self._store = store
+        self._client = client
         self._transaction = transaction
+
+    def client(self) -> datastore.Client:
+        """The client, but for transactions and batches of its own: they would commit by themselves."""
+        inside = object.__new__(type(self._client))  # clients refuse to be copied
+        vars(inside).update(vars(self._client), transaction=_refuse_nesting, batch=_refuse_nesting)
+        return inside
 
     def lookup(self, keys: Sequence[RowKey]) -> Sequence[Stored[Any] | None]:
         return self._store.lookup_in(keys, self._transaction.id)
 
     def stage(self, commit: Commit) -> None:
         self._transaction.mutations.extend(map(types.Mutation.wrap, self._store.mutations(commit)))
+
+
+def _refuse_nesting(*_: Any, **__: Any) -> NoReturn:
+    raise TypeError(
+        "this state is transactional: all that it reads and writes through context.datastore is one "
+        "transaction already, and another transaction or batch would commit by itself"
+    )
 
 
 def _staged(write: Put | Remove) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+_ALL: weakref.WeakSet[PerProcess[Any]] = weakref.WeakSet()
 
 
 class PerProcess(Generic[T]):
@@ -17,6 +19,11 @@ class PerProcess(Generic[T]):
         self._make = make
         self._lock = threading.Lock()
         self._made: tuple[int, T] | None = None
+        _ALL.add(self)
+
+    def forget_lock(self) -> None:
+        """Another thread may have held the lock at the fork, and it does not run on in the child."""
+        self._lock = threading.Lock()
 
     def __call__(self) -> T:
         made = self._made
@@ -27,3 +34,12 @@ class PerProcess(Generic[T]):
             if made is None or made[0] != os.getpid():
                 made = self._made = (os.getpid(), self._make())
             return made[1]
+
+
+def _forget_locks() -> None:
+    for each in _ALL:
+        each.forget_lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_forget_locks)

@@ -181,10 +181,11 @@ def _write_task(row: Task, to: Properties) -> None:
     to.flag("in_flight", row.status is TaskStatus.QUEUED, indexed=True)
     to.text("queue", row.queue)
     to.text("method", row.method)
-    to.moment("first_due", row.first_due)
+    to.moment("first_attempt", row.first_attempt)
     to.moment("due", row.due)
     to.number("epoch", row.epoch)
     to.number("attempts", row.attempts)
+    to.number("unanswered", row.unanswered)
     to.texts("ahead", row.ahead)
     to.text("announced", row.announced)
     if row.failure is not None:
@@ -209,11 +210,12 @@ def _read_task(of: Properties, context: bytes) -> Task:
         context=context,
         queue=of.need_text("queue"),
         method=of.need_text("method"),
-        first_due=of.need_moment("first_due"),
+        first_attempt=of.get_moment("first_attempt"),
         due=of.need_moment("due"),
         status=TaskStatus(of.need_text("status")),
         epoch=of.need_number("epoch"),
         attempts=of.need_number("attempts"),
+        unanswered=of.need_number("unanswered"),
         failure=None
         if error is None
         else Failure(error, of.need_text("traceback"), of.need_text("fingerprint")),

@@ -44,10 +44,7 @@ def is_contention(error: vendor.GoogleAPIError) -> bool:
     return (
         isinstance(error, vendor.InvalidArgument)
         and "transaction" in message
-        and any(
-            word in message
-            for word in ("expired", "no longer valid", "closed", "contention", "invalid transaction")
-        )
+        and any(word in message for word in ("closed", "contention", "invalid transaction"))
     )
 
 

@@ -7,7 +7,7 @@ commits of one request.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -133,21 +133,31 @@ class Wire:
 
     def run(self, query: Query) -> Sequence[Any]:
         """The results of a query."""
-        results, _ = self.page(query)
-        return results
+        return list(self.stream(query))
+
+    def stream(self, query: Query) -> Iterator[Any]:
+        """The results of a query, batch by batch as they are taken."""
+        for batch in self._batches(query):
+            yield from batch.entity_results
 
     def page(self, query: Query) -> tuple[Sequence[Any], bytes]:
-        """The results of a query and the cursor behind the last of them; batches are put together."""
+        """The results of a query and the cursor behind the last of them."""
+        batches = list(self._batches(query))
+        results = [each for batch in batches for each in batch.entity_results]
+        return results, bytes(batches[-1].end_cursor)
+
+    def _batches(self, query: Query) -> Iterator[Any]:
         request = RunQueryRequest(project_id=self.place.project, database_id=self.place.database)
         self._fill_partition(request)
         self._fill_query(request.query, query)
-        results: list[Any] = []
+        left = query.limit
         while True:
-            request.query.limit.value = query.limit - len(results)
+            request.query.limit.value = left
             batch = self._run_once(types.RunQueryRequest.wrap(request))
-            results.extend(batch.entity_results)
-            if batch.more_results != NOT_FINISHED or len(results) >= query.limit:
-                return results, bytes(batch.end_cursor)
+            yield batch
+            left -= len(batch.entity_results)
+            if batch.more_results != NOT_FINISHED or left <= 0:
+                return
             request.query.start_cursor = batch.end_cursor
 
     def _run_once(self, request: types.RunQueryRequest) -> Any:

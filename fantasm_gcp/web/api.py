@@ -81,11 +81,16 @@ def _listed(read: Callable[[], Page[T]]) -> Page[T]:
 def find_instance(name: str) -> Instance:
     """The instance of that id; answers 404 where there is none."""
     instance = None
-    if len(name) <= TASK_NAME_LIMIT:  # longer names are no keys
+    if _can_be_a_key(name):
         instance = current_fantasm().history.instance(InstanceId(name))
     if instance is None:
         raise NotFound(f"there is no instance {name[:TASK_NAME_LIMIT]!r}")
     return instance
+
+
+def _can_be_a_key(name: str) -> bool:
+    """Names are ASCII, and Datastore refuses to look for what can be no key."""
+    return name.isascii() and 0 < len(name) <= TASK_NAME_LIMIT
 
 
 def instance_summary(instance: Instance) -> dict[str, Any]:
@@ -102,7 +107,8 @@ def instance_summary(instance: Instance) -> dict[str, Any]:
 def instance(name: str) -> dict[str, Any]:
     """One instance: status, times, counts for each state, and its steps, each with its context before it.
 
-    ``limit`` and ``cursor`` page through the steps that are over.
+    ``limit`` is for each of the three lists; ``cursor`` goes on in that of the steps that are over,
+    ``in_flight_cursor`` and ``failed_cursor`` in the others.
     """
     found = find_instance(name)
     limit, cursor = page_arguments()
@@ -112,17 +118,24 @@ def instance(name: str) -> dict[str, Any]:
     counts = state_counts(history, machine, found.id) if machine else {}
     return instance_summary(found) | {
         "states": {state: _counts(each) for state, each in counts.items()},
-        "in_flight": _page(history.tasks(found.id, failed=False, limit=PAGE, cursor=""), task_of),
-        "failed": _page(history.tasks(found.id, failed=True, limit=PAGE, cursor=""), task_of),
+        "in_flight": _tasks(found.id, limit, failed=False),
+        "failed": _tasks(found.id, limit, failed=True),
         "steps": _page(_listed(lambda: history.records(found.id, limit, cursor)), record_of),
     }
+
+
+def _tasks(instance: InstanceId, limit: int, *, failed: bool) -> dict[str, Any]:
+    history = current_fantasm().history
+    cursor = request.args.get("failed_cursor" if failed else "in_flight_cursor", "")
+    page = _listed(lambda: history.tasks(instance, failed=failed, limit=limit, cursor=cursor))
+    return _page(page, task_of)
 
 
 def step(name: str, step_name: str) -> dict[str, Any]:
     """One step of an instance, with its context however large."""
     history: History = current_fantasm().history
-    if len(step_name) > TASK_NAME_LIMIT:
-        raise NotFound("no step has so long a name")
+    if not _can_be_a_key(step_name):
+        raise NotFound("no step has such a name")
     task, record = history.task(StepName(step_name)), history.record(StepName(step_name))
     if task is not None and task.step.instance == name:
         return task_of(task)

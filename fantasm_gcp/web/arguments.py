@@ -62,6 +62,8 @@ def _of_body(request: Request) -> dict[str, Any]:
         if request.files:
             raise StartError("a start takes no files: store them and put their names into the context")
         return _of_pairs(request.form)
+    if request.mimetype == "multipart/form-data" and request.content_length:
+        raise StartError("the body is no valid form: it is cut off, or its boundary is another")
     if not request.get_data(cache=True):
         return {}
     if not request.is_json:

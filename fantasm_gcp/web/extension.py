@@ -37,7 +37,8 @@ class Fantasm:
     Reading the definitions happens here, so that a wrong file stops the start: raises ``DefinitionError``
     with every problem. Google's clients are made in each process when they are first needed.
 
-    ``datastore`` gives the client that actions use, where it is not to be made from the settings.
+    ``datastore`` makes the client that actions use, once in each process, where it is not to be made from
+    the settings.
     ``channels``, ``clock`` and ``sleep`` are for local servers and tests.
     """
 
@@ -88,7 +89,7 @@ class Fantasm:
         settings = self.settings
         channels = self.channels or clients.Channels.of(settings)
         api = PerProcess(lambda: clients.datastore_api(channels))
-        users = self._datastore or PerProcess(lambda: clients.datastore_users(channels, settings, api()))
+        users = PerProcess(self._datastore or (lambda: clients.datastore_users(channels, settings, api())))
         place = Place(settings.project, settings.database, settings.namespace, settings.service)
         store = DatastoreStore(Wire(place, api, self._sleep), users, self._clock)
         tasks = PerProcess(lambda: clients.tasks_api(channels))

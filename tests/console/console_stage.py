@@ -73,9 +73,7 @@ def task(at: Step, *, due: float = NOW, error: str = "", failed: bool = False, *
     """A step in flight, or a failed one."""
     failure = Failure(error, f"Traceback of {error}", "f00") if error else None
     status = TaskStatus.FAILED if failed else TaskStatus.QUEUED
-    return Task(
-        at, more.pop("context", b'{"a":1}'), "default", "POST", due, due, status, failure=failure, **more
-    )
+    return Task(at, more.pop("context", b'{"a":1}'), "default", "POST", due, status, failure=failure, **more)
 
 
 def record(at: Step, *, began: float = NOW - 30, took: float = 0.25, **more: Any) -> Record:

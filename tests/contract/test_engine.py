@@ -52,7 +52,7 @@ def an_instance(n=1):
 
 def a_task(instance, n=0, context=b"{}"):
     step = Step(instance.id, "M", MAIN, "a", "e", "b", n)
-    return Task(step, context, "default", "POST", first_due=1.5, due=2.5)
+    return Task(step, context, "default", "POST", due=2.5, first_attempt=1.5)
 
 
 def test_a_campaign_sends_and_counts_each_email_once(harness):

@@ -8,7 +8,7 @@ import pytest
 
 from fantasm_gcp.core.callback import Callback
 from fantasm_gcp.core.definition import RetryPolicy
-from fantasm_gcp.errors import RefusedError
+from fantasm_gcp.errors import RefusedError, UnavailableError
 from fantasm_gcp.gateways.clients import Channels, tasks_api
 from fantasm_gcp.gateways.cloud_tasks import CloudTasksQueue
 from fantasm_gcp.local.rpc import LocalChannel
@@ -34,7 +34,7 @@ class Local:
         self.clock = VirtualClock()
         self.server = TasksServer(clock=self.clock, **options)
         self.seen: list[Rpc] = []
-        service = intercepted(self.server.service, self._around)
+        service = intercepted(self.server.service, lambda rpc, carry_out: self._around(rpc, carry_out))
         api = tasks_api(Channels(tasks=lambda: LocalChannel(service)))
         self.api = api
         self.queue = CloudTasksQueue("p", "l", lambda: api, sleep=self.clock.sleep)
@@ -94,6 +94,20 @@ def test_many_tasks_are_created_in_batches_by_queue(local):
     queues = (f"projects/p/locations/l/queues/{each}" for each in "ab")
     assert [125, 125] == [local.server.depth(each) for each in queues]
     assert [100, 25] * 2 == [len(each.request.requests) for each in local.seen]
+
+
+def test_a_batch_that_is_not_done_is_not_taken_for_created(local):
+    """Whoever answers 2xx has seen every next task created."""
+    around = local._around
+
+    def undone(rpc, carry_out):
+        response = around(rpc, carry_out)
+        response.done = False
+        return response
+
+    local._around = undone
+    with pytest.raises(UnavailableError, match="not known"):
+        local.queue.create([CALLBACK, replace(CALLBACK, name="other")])
 
 
 def test_nothing_to_create_is_no_request(local):

@@ -1,4 +1,4 @@
-"""What a transition costs, counted at the two clients: the table of docs/guarantees.md."""
+"""What a transition costs, counted at the two clients: the table of docs/protocol.md."""
 
 from __future__ import annotations
 

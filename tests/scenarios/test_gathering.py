@@ -88,6 +88,22 @@ def test_contexts_that_are_too_large_together_are_shared_out(harness):
     finish(harness, "Gathering/?items=3&size=1000")
 
 
+def test_the_parts_of_a_window_fit_into_one_commit(harness):
+    """Each part's row has the opener's context: with a large one there are fewer parts at a time."""
+    limit(harness, fan_in_entries=1, commit_bytes=10_000)
+    commits = []
+
+    def around(rpc, carry_out):
+        if rpc.method == "Commit":
+            commits.append(len(rpc.request.mutations))
+        return carry_out()
+
+    harness.around = around
+    finish(harness, "Gathering/?items=12&size=3000")
+    assert list(range(12)) == sorted(item for batch in batches(harness) for item in batch)
+    assert 6 >= max(commits)
+
+
 def test_who_arrives_after_a_window_closed_opens_the_next(harness):
     """Two walks of one instance's group cannot share a window that was closed in between."""
     harness.start("Gathering/?items=2")

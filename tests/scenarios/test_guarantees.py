@@ -44,6 +44,7 @@ def test_staged_writes_happen_when_the_step_commits(harness):
     harness.datastore.put(thing(harness.datastore, "old"))
 
     def action(context):
+        context.put(thing(context.datastore, "a", n=0))
         context.put(thing(context.datastore, "a", n=1))
         context.put(thing(context.datastore, "b", n=2))
         context.delete(context.datastore.key("Thing", "old"))

@@ -118,6 +118,9 @@ def test_what_is_not_there_is_404(harness, path):
         ("/fantasm/graph/MyMachine?format=pdf", 400),
         ("/fantasm/graph/Nope", 404),
         ("/fantasm/api/instances/" + "x" * 2000, 404),
+        ("/fantasm/api/instances/" + "\U0001f600" * 400, 404),
+        ("/fantasm/api/instances/nope/steps/" + "\U0001f600" * 400, 404),
+        ("/fantasm/api/instances/nope?failed_cursor=abcd", 404),
         (STEP, 400),
     ],
 )
@@ -141,6 +144,9 @@ def test_forged_headers_of_a_carried_step_are_refused(harness):
     assert 400 == harness.client.get(STEP, headers=headers).status_code
     headers |= {"X-Fantasm-Branch": "b", "X-Fantasm-Number": "x"}
     assert 400 == harness.client.get(STEP, headers=headers).status_code
+    for chain in ("5", "[1]", "{"):
+        headers |= {"X-Fantasm-Number": "1", "X-Fantasm-Chain": chain}
+        assert 400 == harness.client.get(STEP, headers=headers).status_code
 
 
 def test_a_step_that_never_was_is_done(harness):
