@@ -77,7 +77,7 @@ class Store(Reader, Protocol):
     def entries(
         self, window: StepName, after: str, until: str, limit: int, most_bytes: int
     ) -> Sequence[Entry]:
-        """Entries of a window with ``after < name`` and, where ``until`` is given, ``name <= until``, in order.
+        """Entries of a window, in order: ``after < name`` and, where ``until`` is given, ``name <= until``.
 
         No more than ``limit``, and none behind the one that takes their contexts beyond ``most_bytes``; but
         two where there are two.
