@@ -32,7 +32,7 @@ def test_a_start_answers_the_instance_and_its_page(fantasm, served):
     answer = fantasm("start", "Walk", "way=right")
     first, second = answer.output.splitlines()
     assert 0 == answer.exit_code
-    assert re.fullmatch(r"Walk-\d{14}-[0-9a-f]{8}", first)
+    assert re.fullmatch(r"Walk-\d{14}-[0-9a-f]{16}", first)
     assert f"{served}/fantasm/instances/{first}" == second
 
 
