@@ -21,6 +21,9 @@ TAG = "__fantasm__"
 CONTEXT_LIMIT = 10 * 1024 * 1024
 """Largest encoded context, in bytes."""
 
+DEPTH_LIMIT = 100
+"""Most levels of lists and dicts inside each other: Python's own limit is not the same everywhere."""
+
 _ENCODERS: dict[type, tuple[str, Callable[[Any], Any]]] = {
     datetime: ("datetime", datetime.isoformat),
     date: ("date", date.isoformat),
@@ -50,8 +53,8 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
 def encode(context: Mapping[str, Any]) -> bytes:
     """A context as compact UTF-8 JSON.
 
-    Raises ``TypeError`` naming the place of a value that cannot cross a task boundary, and
-    :class:`ContextTooLargeError` over 10 MiB.
+    Raises ``TypeError`` naming the place of a value that cannot cross a task boundary or is nested too
+    deeply, and :class:`ContextTooLargeError` over 10 MiB.
     """
     for name in context:
         if not isinstance(name, str):
@@ -72,8 +75,10 @@ def decode(encoded: bytes) -> dict[str, Any]:
     return {name: _restored(value) for name, value in plain.items()}
 
 
-def _plain(value: Any, place: str) -> Any:
+def _plain(value: Any, place: str, depth: int = 0) -> Any:
     """What JSON has for a value; ``place`` is for the error."""
+    if depth > DEPTH_LIMIT:
+        raise TypeError(f"{place[:100]}... is nested too deeply: a context takes {DEPTH_LIMIT} levels")
     kind: type[Any] = type(value)
     if isinstance(value, datetime):
         kind = datetime  # Datastore answers a subclass of it
@@ -82,17 +87,17 @@ def _plain(value: Any, place: str) -> Any:
     if kind is float:
         return value if math.isfinite(value) else {TAG: ["float", repr(value)]}
     if kind is list:
-        return [_plain(each, f"{place}[{i}]") for i, each in enumerate(value)]
+        return [_plain(each, f"{place}[{i}]", depth + 1) for i, each in enumerate(value)]
     if isinstance(value, dict):
         if TAG not in value and all(type(key) is str for key in value):
-            return {key: _plain(each, f"{place}[{key!r}]") for key, each in value.items()}
+            return {key: _plain(each, f"{place}[{key!r}]", depth + 1) for key, each in value.items()}
         pairs = [
-            [_plain(key, f"a key of {place}"), _plain(each, f"{place}[{key!r}]")]
+            [_plain(key, f"a key of {place}", depth + 1), _plain(each, f"{place}[{key!r}]", depth + 1)]
             for key, each in value.items()
         ]
         return {TAG: ["dict", pairs]}
     if kind in (tuple, set, frozenset):
-        return {TAG: [kind.__name__, [_plain(each, f"an item of {place}") for each in value]]}
+        return {TAG: [kind.__name__, [_plain(each, f"an item of {place}", depth + 1) for each in value]]}
     if kind in _ENCODERS:
         tag, encoder = _ENCODERS[kind]
         return {TAG: [tag, encoder(value)]}

@@ -68,8 +68,6 @@ def start_machine(machine: str) -> ResponseReturnValue:
         started = start(services, machine, asked.context, method=asked.method, key=asked.key)
     except TypeError as error:
         raise BadRequest(str(error)) from error
-    except RecursionError as error:
-        raise BadRequest("the body is nested too deeply") from error
     name = started.instance
     answer = {"instance": name, "machine": machine, "created": started.created}
     if services.definitions.machine(machine).guarantee != AT_LEAST_ONCE:  # which keeps nothing to look at

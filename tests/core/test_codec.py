@@ -96,6 +96,25 @@ def test_the_limit_is_ten_mebibytes_of_encoded_context():
         encode({"v": "x" * (CONTEXT_LIMIT - frame + 1)})
 
 
+def nested(levels, wrap):
+    value = "x"
+    for _ in range(levels):
+        value = wrap(value)
+    return {"v": value}
+
+
+@pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: {"a": v}, lambda v: (v,), lambda v: {1: v}])
+def test_a_hundred_levels_are_taken_and_not_one_more(wrap):
+    """The same everywhere, whatever Python's limit is; a value that holds itself is refused."""
+    assert nested(100, wrap) == decode(encode(nested(100, wrap)))
+    with pytest.raises(TypeError, match="nested too deeply"):
+        encode(nested(101, wrap))
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(TypeError, match="nested too deeply"):
+        encode({"v": endless})
+
+
 def test_random_contexts_come_back():
     """Two hundred nested values by a seed."""
     source = random.Random(7)
