@@ -193,7 +193,7 @@ class _Pages:
         return self._problem(
             404,
             "Unknown instance",
-            f"There is no instance {name!r} here. Check the id; an instance of another service, database or "
+            f"There is no instance {name!r} here. Check the id; an instance of another database or "
             "namespace is not seen from here.",
             links=links,
         )

@@ -70,8 +70,8 @@ def _deliver(services: Services, delivery: Delivery, attempt: int) -> Answer:
         used, now = attempts_used(stored.row, delivery), services.clock()
         error = StepError(f"{delivery.unanswered} of {used} attempts never answered: out of time or memory")
         return record_failure(services, loaded, stored, delivery, error, attempts=used, began=now)
-    contended = attempt + 1 >= services.limits.transaction_tries
-    return _Run(services, delivery, stored, loaded.instance, contended).answer()
+    last_transaction = attempt + 1 >= services.limits.transaction_tries
+    return _Run(services, delivery, stored, loaded.instance, last_transaction).answer()
 
 
 class _Run:

@@ -10,8 +10,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from google.cloud.datastore_v1 import types
-
 from fantasm_gcp.core.names import InstanceId, StepName
 from fantasm_gcp.core.records import (
     Collection,
@@ -29,7 +27,6 @@ from fantasm_gcp.core.records import (
     Window,
 )
 
-EntityPb = types.Entity.pb()
 KEEP_SECONDS = 90 * 24 * 3600
 """How long history is kept after it was made, where a TTL policy is set on ``expires``."""
 
@@ -73,13 +70,13 @@ class Properties:
         value_pb.blob_value = value
         value_pb.exclude_from_indexes = True
 
-    def texts(self, name: str, values: tuple[str, ...], *, indexed: bool = False) -> None:
+    def texts(self, name: str, values: tuple[str, ...]) -> None:
         if values:
             array = self._properties[name].array_value
             for value in values:
                 value_pb = array.values.add()
                 value_pb.string_value = value
-                value_pb.exclude_from_indexes = not indexed
+                value_pb.exclude_from_indexes = True
 
     def get_text(self, name: str) -> str | None:
         return self._properties[name].string_value if name in self._properties else None
