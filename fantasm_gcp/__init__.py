@@ -8,18 +8,27 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fantasm_gcp.action import ContinuationFSMAction, DatastoreContinuationFSMAction, FSMAction
+from fantasm_gcp.action import (
+    ContinuationFSMAction,
+    DatastoreContinuationFSMAction,
+    FSMAction,
+    ListContinuationFSMAction,
+    NDBDatastoreContinuationFSMAction,
+)
 from fantasm_gcp.core.context import Context, Contexts, StepObject
 from fantasm_gcp.errors import (
     AlreadyExistsError,
+    AlreadyStartedError,
     ConflictError,
     ContentionError,
     ContextTooLargeError,
     DefinitionError,
     FantasmError,
+    HaltMachineError,
     MissingDefinitionError,
     NoEventError,
     RefusedError,
+    RetryLater,
     SettingsError,
     StartError,
     StepError,
@@ -28,14 +37,17 @@ from fantasm_gcp.errors import (
     UnknownEventError,
     UnknownMachineError,
 )
+from fantasm_gcp.registry import context_type
 from fantasm_gcp.settings import Settings
 
 if TYPE_CHECKING:
     from fantasm_gcp.web.current import current_fantasm
     from fantasm_gcp.web.extension import Fantasm
+    from fantasm_gcp.web.starting import start_machine, startStateMachine
 
 __all__ = [
     "AlreadyExistsError",
+    "AlreadyStartedError",
     "ConflictError",
     "ContentionError",
     "Context",
@@ -47,9 +59,13 @@ __all__ = [
     "FSMAction",
     "Fantasm",
     "FantasmError",
+    "HaltMachineError",
+    "ListContinuationFSMAction",
     "MissingDefinitionError",
+    "NDBDatastoreContinuationFSMAction",
     "NoEventError",
     "RefusedError",
+    "RetryLater",
     "Settings",
     "SettingsError",
     "StartError",
@@ -59,10 +75,18 @@ __all__ = [
     "UnavailableError",
     "UnknownEventError",
     "UnknownMachineError",
+    "context_type",
     "current_fantasm",
+    "startStateMachine",
+    "start_machine",
 ]
 
-_LAZY = {"Fantasm": "fantasm_gcp.web.extension", "current_fantasm": "fantasm_gcp.web.current"}
+_LAZY = {
+    "Fantasm": "fantasm_gcp.web.extension",
+    "current_fantasm": "fantasm_gcp.web.current",
+    "startStateMachine": "fantasm_gcp.web.starting",
+    "start_machine": "fantasm_gcp.web.starting",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,8 +5,11 @@ A subclass exists only where a caller acts differently::
     FantasmError
     ├── DefinitionError            fsm.yaml has problems; carries all of them
     ├── SettingsError              a setting is missing or has a wrong value
+    ├── HaltMachineError           raised by an action: its branch, or its instance, stops here
+    ├── RetryLater                 raised by an action: the step is to be tried again later
     ├── StartError                 a start request is refused: the caller's fault
     │   ├── UnknownMachineError    there is no machine of that name
+    │   ├── AlreadyStartedError    the name of a start was used before
     │   └── ContextTooLargeError   a context is over 10 MiB
     ├── MissingDefinitionError     this deployment does not know a step's machine or state: another may
     ├── StepError                  retrying cannot help: the step fails at once
@@ -22,8 +25,12 @@ A subclass exists only where a caller acts differently::
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
+
+MOST_RETRY_LATER = 30 * 24 * 3600
+"""Cloud Tasks schedules a task at most 30 days ahead (its quotas page)."""
 
 
 class FantasmError(Exception):
@@ -67,6 +74,42 @@ class SettingsError(FantasmError):
     """A setting is missing or has a value that cannot be used; the message says what to set."""
 
 
+class HaltMachineError(FantasmError):
+    """An action raises it to stop its branch: that is no failure, and the step is not retried.
+
+    What the actions of this attempt staged, forked and spawned is dropped; other branches go on, unless
+    ``scope`` is ``"instance"``: then every step of the instance that is still in flight is discarded.
+    The message is logged once, at ``logLevel`` (one of the ``logging`` module; None: not at all), and kept
+    with the step.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        logLevel: int | None = logging.INFO,  # noqa: N803  Fantasm's name for it
+        scope: Literal["branch", "instance"] = "branch",
+    ) -> None:
+        if scope not in ("branch", "instance"):
+            raise ValueError(f"scope {scope!r} is not known: branch or instance")
+        self.log_level = logLevel
+        self.scope = scope
+        super().__init__(message)
+
+
+class RetryLater(FantasmError):
+    """An action raises it to have its step tried again in ``seconds``: that is no failed attempt.
+
+    What the actions of this attempt staged, forked and spawned is dropped. Raises ``ValueError`` for less
+    than 0 or more than 30 days.
+    """
+
+    def __init__(self, seconds: float, message: str = "") -> None:
+        if not 0 <= seconds <= MOST_RETRY_LATER:
+            raise ValueError(f"seconds={seconds} must be from 0 to {MOST_RETRY_LATER}, which are 30 days")
+        self.seconds = seconds
+        super().__init__(message or f"to be tried again in {seconds:g} seconds")
+
+
 class StartError(FantasmError):
     """A start request is refused: its arguments are malformed or reserved."""
 
@@ -78,6 +121,10 @@ class UnknownMachineError(StartError):
         self.name = name
         self.machines = machines
         super().__init__(f"unknown machine {name!r}; the machines are: {', '.join(machines) or 'none'}")
+
+
+class AlreadyStartedError(StartError):
+    """The name of a start was used before: the instance is there, and nothing was started."""
 
 
 class ContextTooLargeError(StartError):

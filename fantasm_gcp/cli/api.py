@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import click
 
 from fantasm_gcp.cli.refusal import Failure, Refusal
+from fantasm_gcp.core.definition import DEFAULT_ROOT
 from fantasm_gcp.core.findings import did_you_mean
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -25,7 +26,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 def url_option(command: F) -> F:
     """The option that says where the application is."""
     return click.option(
-        "--url", default=DEFAULT_URL, show_default=True, help="Where the application is served."
+        "--url",
+        default=DEFAULT_URL,
+        show_default=True,
+        help="Where the application is served; with the root_url of its fsm.yaml if that has one.",
     )(command)
 
 
@@ -46,23 +50,26 @@ class Api:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Refusal(f"--url {url!r} is no URL like {DEFAULT_URL}")
-        self.url = url.rstrip("/")
+        self.url = f"{parts.scheme}://{parts.netloc}"
+        self.root = parts.path.rstrip("/") or DEFAULT_ROOT
+        self._named = url.rstrip("/")
         # A proxy that the environment names cannot reach this machine's own address.
         proxies = [urllib.request.ProxyHandler({})] if _is_loopback(parts.hostname) else []
         self._opener = urllib.request.build_opener(*proxies)
 
     def get(self, *path: str, **arguments: str | int | None) -> dict[str, Any]:
-        """The JSON at a path below ``/fantasm/api``; arguments that are None are left out."""
+        """The JSON at a path below ``api/`` of the root; arguments that are None are left out."""
         given = {name: value for name, value in arguments.items() if value is not None}
         query = f"?{urlencode(given)}" if given else ""
         asked = arguments.get("machine")
-        request = urllib.request.Request(f"{self.url}/fantasm/api/{_quoted(path)}{query}")  # noqa: S310  # checked above
+        url = f"{self.url}{self.root}/api/{_quoted(path)}{query}"
+        request = urllib.request.Request(url)  # noqa: S310  # checked above
         return self._ask(request, str(asked))
 
     def start(self, machine: str, context: Mapping[str, Any], key: str | None) -> dict[str, Any]:
         """Starts a machine, with an idempotency key if one is given."""
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
-        url = f"{self.url}/fantasm/fsm/{_quoted([machine])}/"
+        url = f"{self.url}{self.root}/fsm/{_quoted([machine])}/"
         request = urllib.request.Request(url, json.dumps(context).encode(), headers)  # noqa: S310  # checked above
         return self._ask(request, machine)
 
@@ -84,7 +91,7 @@ class Api:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise Refusal(f"what answers at {self.url} is not this application: name another with --url")
+            raise Refusal(f"what answers at {self._named} is not this application: name another with --url")
         return answer
 
     def _refused(self, status: int, answer: Mapping[str, Any], machine: str) -> Refusal:

@@ -23,13 +23,19 @@ from fantasm_gcp.errors import DefinitionError, Problem
     show_default=True,
     help="github makes annotations in a GitHub workflow.",
 )
-@click.option("--no-import", "imports", flag_value=False, default=True, help="Do not look for the actions.")
+@click.option(
+    "--no-import",
+    "imports",
+    flag_value=False,
+    default=True,
+    help="Do not import modules to look for actions, types and constants.",
+)
 @click.pass_context
 def command(ctx: click.Context, file: str, form: str, imports: bool) -> None:
     """Print every problem of FILE, fsm.yaml by default.
 
-    The modules of its actions are imported, so their code runs: from the file's own directory first, then
-    from the current one.
+    What the file imports is checked as well. The modules of its actions, types and constants are imported,
+    so their code runs: from the file's own directory first, then from the current one.
 
     Exit status: 0 when there is no problem, 1 when there are only warnings, 2 when there are errors.
     """
@@ -50,22 +56,32 @@ def command(ctx: click.Context, file: str, form: str, imports: bool) -> None:
 
 def find_problems(file: str, *, imports: bool) -> tuple[str, Sequence[Problem]]:
     """What there is in a file, empty when it cannot be used, and all of its problems in their order."""
-    from fantasm_gcp.loader import load_actions, load_definitions
+    from fantasm_gcp.core.findings import Findings
+    from fantasm_gcp.core.parse import BUILT_IN_MACHINES
+    from fantasm_gcp.loader import load_actions, load_casts, load_definitions
 
-    try:
-        definitions = load_definitions(file)
-    except DefinitionError as error:
-        return "", error.problems
-    problems = list(definitions.warnings)
     if imports:
         look_for_modules_in(Path(file).parent)
+    try:
+        definitions = load_definitions(file, resolve_names=imports)
+    except DefinitionError as error:
+        return "", error.problems
+    findings = Findings()
+    findings.add(definitions.warnings)
+    if imports:
         try:
-            problems.extend(load_actions(definitions).warnings)
+            findings.add(load_actions(definitions).warnings)
         except DefinitionError as error:
-            problems.extend(error.problems)
-    states = sum(len(machine.states) for machine in definitions)
-    summary = f"{_count(len(definitions.machines), 'machine')}, {_count(states, 'state')}, "
-    return summary, sorted(problems, key=lambda problem: (problem.line, problem.column))
+            findings.add(error.problems)
+        try:
+            load_casts(definitions)
+        except DefinitionError as error:
+            findings.add(error.problems)
+    own = [machine for machine in definitions if machine.name not in BUILT_IN_MACHINES]
+    states = sum(len(machine.states) for machine in own)
+    summary = f"{_count(len(own), 'machine')}, {_count(states, 'state')}, "
+    places = definitions.places.values()
+    return summary, findings.in_order([file, *dict.fromkeys(place.file for place in places)])
 
 
 def look_for_modules_in(directory: Path) -> None:

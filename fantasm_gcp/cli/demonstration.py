@@ -70,7 +70,7 @@ class Demonstration:
         key = choose_key(self._directory, machine.name, history)
         began = clock()
         started = start(services, machine.name, {}, key=key)
-        page = f"{self._url}/fantasm/instances/{started.instance}"
+        page = f"{self._url}{self._fantasm.definitions.root}/instances/{started.instance}"
         click.echo(f"{'instance' if started.created else 'continues'}   {page}")
 
         def show(counts: Counts, over: bool) -> None:

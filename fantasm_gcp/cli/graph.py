@@ -24,13 +24,13 @@ from fantasm_gcp.errors import DefinitionError
 )
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 def command(machine: str, file: str, form: str, output: Path | None) -> None:
-    """Draw MACHINE. No server is asked and no action imported."""
+    """Draw MACHINE. No server is asked and no module imported: constants that are events keep their names."""
     from fantasm_gcp import diagram
     from fantasm_gcp.core.findings import did_you_mean
     from fantasm_gcp.loader import load_definitions
 
     try:
-        machines = load_definitions(file).machines
+        machines = load_definitions(file, resolve_names=False).machines
     except DefinitionError as error:
         raise Refusal(f"{file} cannot be used:\n{error}") from error
     if machine not in machines:

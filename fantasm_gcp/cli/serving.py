@@ -68,7 +68,7 @@ def run(options: Options, environ: MutableMapping[str, str]) -> int:
             if stopping.asked and status is None and options.exits:
                 return INTERRUPTED
             if not options.exits and not stopping.asked:
-                click.echo(f"serving {url}/fantasm/ until Ctrl-C")
+                click.echo(f"serving {_console(application, url)} until Ctrl-C")
                 stopping.wait()
             return status or 0
         except OpenError as error:
@@ -104,7 +104,7 @@ def _start(
         address = pages.url.removeprefix("http://")
         servers.dispatch(Routing(address, WsgiDelivery(application.app), HttpDelivery(pages.url)))
         closing.callback(_stop_dispatching, servers)
-    _tell(options, environ, external, pages.url)
+    _tell(options, environ, external, pages.url, _console(application, pages.url))
     for problem in application.fantasm.definitions.warnings:
         click.echo(str(problem), err=True)
     return application, pages.url
@@ -187,9 +187,15 @@ def _collect_less() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def _tell(options: Options, environ: MutableMapping[str, str], external: frozenset[str], url: str) -> None:
+def _console(application: Application, url: str) -> str:
+    return f"{url}{application.fantasm.definitions.root}/"
+
+
+def _tell(
+    options: Options, environ: MutableMapping[str, str], external: frozenset[str], url: str, console: str
+) -> None:
     """One line for each fact."""
-    click.echo(f"console    {url}/fantasm/")
+    click.echo(f"console    {console}")
     click.echo(f"data       {f'in {options.directory}' if options.directory else 'in memory, until the end'}")
     for word, name in (("datastore", DATASTORE), ("tasks", TASKS)):
         named = f"as {name} says; not started here" if name in external else name

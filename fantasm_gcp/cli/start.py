@@ -38,7 +38,8 @@ def command(
     form: str,
     url: str,
 ) -> None:
-    """Start MACHINE; the arguments become its context. One that is given several times is a list.
+    """Start MACHINE; the arguments become its context. One that is given several times is a list,
+    and so is NAME[]=VALUE.
 
     With --wait the exit status is 0 for a completed instance and 1 for a failed one.
     """
@@ -69,7 +70,10 @@ def read_context(arguments: Iterable[str]) -> dict[str, Any]:
         if not each.isascii() and each != each.encode(errors="replace").decode():
             raise click.BadParameter(f"{each!r} is not UTF-8", param_hint="arguments")
         context.setdefault(name, []).append(value)
-    return {name: values[0] if len(values) == 1 else values for name, values in context.items()}
+    return {
+        name.removesuffix("[]"): values[0] if len(values) == 1 and not name.endswith("[]") else values
+        for name, values in context.items()
+    }
 
 
 def _await_end(api: Api, instance: str, progress: Progress) -> dict[str, Any]:

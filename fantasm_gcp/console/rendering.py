@@ -16,9 +16,10 @@ from flask import Response, url_for
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from fantasm_gcp.builtin import MACHINES as BUILT_IN
 from fantasm_gcp.console import wording
 from fantasm_gcp.console.contexts import shown_context
-from fantasm_gcp.core.definition import PSEUDO_INIT, Machine
+from fantasm_gcp.core.definition import PSEUDO_FINAL, PSEUDO_INIT, Machine
 from fantasm_gcp.core.moments import iso
 from fantasm_gcp.core.records import InstanceStatus
 from fantasm_gcp.diagram import StateCounts as DiagramCounts
@@ -28,6 +29,14 @@ from fantasm_gcp.diagram.theme import STYLE
 from fantasm_gcp.engine.history import StateCounts
 
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+
+STATUSES: Final = (
+    InstanceStatus.RUNNING,
+    InstanceStatus.FAILED,
+    InstanceStatus.COMPLETED,
+    InstanceStatus.CANCELLED,
+)
+"""In the order of their columns: what may need somebody first."""
 
 HEADERS: Final = {
     # The hash lets the diagram's own style sheet in and nothing else that is inline; unlike a nonce it
@@ -67,9 +76,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
+        BUILT_IN=BUILT_IN,
         GLYPHS=wording.GLYPHS,
+        PSEUDO_FINAL=PSEUDO_FINAL,
         PSEUDO_INIT=PSEUDO_INIT,
-        STATUSES=tuple(InstanceStatus),
+        STATUSES=STATUSES,
         url_for=url_for,
     )
     environment.filters.update(
@@ -77,12 +88,16 @@ def _environment() -> Environment:
         count=wording.words_of_count,
         distance=wording.words_of_distance,
         duration=wording.words_of_duration,
+        fold=wording.fold,
         iso=iso,
+        level=wording.words_of_level,
         moment=wording.words_of_moment,
         period=seconds,
         shown=shown_context,
         size=wording.words_of_size,
         standing=wording.standing,
+        tone=wording.tone_of_level,
+        wait=wording.words_of_wait,
     )
     return environment
 

@@ -11,13 +11,14 @@ from typing import Any, Protocol
 
 from flask import Blueprint, Response, request, url_for
 
+from fantasm_gcp.builtin import MACHINES as BUILT_IN
 from fantasm_gcp.console.rendering import answer, drawn
 from fantasm_gcp.console.wording import queues_of, sorted_warnings
 from fantasm_gcp.core.definition import AT_LEAST_ONCE, NAME_PATTERN, Definitions, Machine
 from fantasm_gcp.core.findings import did_you_mean
 from fantasm_gcp.core.names import InstanceId
 from fantasm_gcp.core.records import Instance, InstanceStatus
-from fantasm_gcp.engine.history import History, state_counts, status_counts
+from fantasm_gcp.engine.history import History, in_order, state_counts, status_counts
 from fantasm_gcp.errors import RefusedError, StoreError, UnavailableError, UnknownMachineError
 from fantasm_gcp.settings import Settings
 
@@ -28,7 +29,9 @@ LATEST = 10
 LISTED = 50
 """Instances on a page of their list; failed steps, and steps in flight, on an instance's page."""
 STEPS = 200
-"""Steps that are over on an instance's page: many, because only within a page can they be put in order."""
+"""Steps that are over, and lines of the log, on an instance's page: many, because only within a page can they
+be put in order.
+"""
 
 MOVING, RESTING = 2000, 15000
 """Milliseconds between two refreshes of a page, and of one on which little can happen any more."""
@@ -50,8 +53,8 @@ def add_pages(
 ) -> None:
     """Adds the pages to a blueprint that is named ``fantasm`` and serves ``static`` of this package.
 
-    The pages link to its endpoints ``start``, ``graph``, ``api_instance`` and ``api_step``. What goes wrong
-    in a view is answered as a page; ``clock`` gives seconds of the epoch.
+    The pages link to its endpoints ``start``, ``graph``, ``api_instance``, ``api_logs`` and ``api_step``.
+    What goes wrong in a view is answered as a page; ``clock`` gives seconds of the epoch.
     """
     pages = _Pages(current_fantasm, clock)
     for path, endpoint, view in (
@@ -71,10 +74,11 @@ class _Pages:
     def home(self) -> Response:
         """Every machine with how many instances have each status, and the latest instances."""
         served = self._current()
-        machines = tuple(served.definitions)
+        machines = _own_first(served.definitions)
         return self._page(
             "home.html",
             machines=machines,
+            own=[each for each in machines if each.name not in BUILT_IN],
             queues={each.name: queues_of(each) for each in machines},
             counts=status_counts(served.history, [each for each in machines if _keeps_records(each)]),
             latest=served.history.instances("", "", LATEST, "").items,
@@ -107,7 +111,7 @@ class _Pages:
             return self._problem(
                 400, "Unknown status", f"{status!r} is not one of {', '.join(InstanceStatus)}."
             )
-        names = tuple(served.definitions.machines)
+        names = tuple(each.name for each in _own_first(served.definitions))
         if machine and not re.fullmatch(NAME_PATTERN, machine):
             raise UnknownMachineError(machine, names)
         cursor = request.args.get("cursor", "")
@@ -124,7 +128,9 @@ class _Pages:
         )
 
     def instance(self, name: str) -> Response:
-        """One instance and its steps. ``failed``, ``in_flight`` and ``over`` are the cursors of its lists."""
+        """One instance and its steps. ``failed``, ``in_flight``, ``over`` and ``log`` are the cursors of its
+        lists.
+        """
         served = self._current()
         found = served.history.instance(InstanceId(name))
         if found is None:
@@ -134,7 +140,7 @@ class _Pages:
         counts = state_counts(served.history, machine, found.id) if machine else {}
         return self._page(
             "instance.html",
-            refresh=MOVING if found.status is InstanceStatus.RUNNING else RESTING,
+            refresh=MOVING if found.ended is None else RESTING,
             instance=found,
             machine=machine,
             counts=counts,
@@ -147,7 +153,10 @@ class _Pages:
         failed = history.tasks(instance.id, failed=True, limit=LISTED, cursor=cursor("failed", ""))
         in_flight = history.tasks(instance.id, failed=False, limit=LISTED, cursor=cursor("in_flight", ""))
         over = history.records(instance.id, STEPS, cursor("over", ""))
+        logged = history.logs(instance.id, STEPS, cursor("log", ""))
         return {
+            "logged": logged,
+            "lines": in_order(logged.items),
             "failed": failed,
             "in_flight": in_flight,
             "over": over,
@@ -158,7 +167,7 @@ class _Pages:
             "steps_over": sorted(
                 over.items, key=lambda each: (each.began, each.ended, each.step.n, each.step.name)
             ),
-            "cursors": {name: cursor(name, "") for name in ("failed", "in_flight", "over")},
+            "cursors": {name: cursor(name, "") for name in ("failed", "in_flight", "over", "log")},
         }
 
     def answering(self, view: Callable[..., Response]) -> Callable[..., Response]:
@@ -234,6 +243,11 @@ class _Pages:
             "endpoint": request.endpoint,
         }
         return answer(template, status_code, values)
+
+
+def _own_first(definitions: Definitions) -> list[Machine]:
+    """The application's own machines in the order of its file, then those that are built in."""
+    return sorted(definitions, key=lambda each: each.name in BUILT_IN)
 
 
 def _keeps_records(machine: Machine) -> bool:

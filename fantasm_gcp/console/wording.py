@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from fantasm_gcp.core.definition import Definitions, Machine
+from fantasm_gcp.core.definition import Countdown, Definitions, Machine
 from fantasm_gcp.core.records import Task, TaskStatus
+from fantasm_gcp.diagram.card import seconds as words_of_period
 from fantasm_gcp.errors import Problem
 
 GLYPHS: Final = {  # paths in a square of 12, so that no status is told by its colour alone
@@ -18,11 +20,17 @@ GLYPHS: Final = {  # paths in a square of 12, so that no status is told by its c
     "waiting": "M6 1.2a4.8 4.8 0 1 0 .01 0zM6 3.5V6l1.8 1.4",
     "collecting": "M1 1.8L5.5 6M1 6h10M1 10.2L5.5 6M8.8 3.8L11 6L8.8 8.2",
     "retrying": "M10 6a4 4 0 1 1-1.2-2.8L10 4.4M10 1.6v2.8H7.2",
+    "cancelled": "M6 1.2a4.8 4.8 0 1 0 .01 0zM3.8 6h4.4",
     "halted": "M3 3h6v6H3z",
     "empty": "M6 1.8a4.2 4.2 0 1 0 .01 0zM3 9l6-6",
     "split": "M1 6h4M5 6L9.5 2.5M5 6L9.5 9.5M7 2.2h2.8v2.6M7 9.8h2.8V7.2",
+    "spread": "M6 11V6L1.5 1.8M6 6V1.2M6 6L10.5 1.8",
 }
 """The glyph of each status of an instance, of a step in flight, and of a step that is over."""
+
+FOLDED_FROM, FOLDED_LINES = 400, 8
+"""Characters and line ends of a logged message that is shown folded."""
+FOLDED_TO = 120
 
 _UNITS: Final = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
@@ -66,6 +74,32 @@ def words_of_size(count: int) -> str:
     if count < 1000:
         return f"{count} byte" if count == 1 else f"{count} bytes"
     return f"{count / 1000:,.1f} KB" if count < 1_000_000 else f"{count / 1_000_000:,.1f} MB"
+
+
+def words_of_wait(countdown: Countdown) -> str:
+    """How long a step waits before it is due: ``5 s``, ``5 s to 10 s``."""
+    least, most = words_of_period(countdown.minimum), words_of_period(countdown.maximum)
+    return least if least == most else f"{least} to {most}"
+
+
+def words_of_level(level: int) -> str:
+    """The name of a level of the ``logging`` module: ``warning``, ``level 25``."""
+    return logging.getLevelName(level).lower()
+
+
+def tone_of_level(level: int) -> str:
+    """The class of a level's colour; it goes with the word."""
+    if level >= logging.ERROR:
+        return "failed"
+    return "warning" if level >= logging.WARNING else "plain"
+
+
+def fold(message: str) -> str:
+    """The beginning of a message that is too long for a row of a table; empty for one that is not."""
+    line = message.partition("\n")[0]
+    if len(message) <= FOLDED_FROM and message.count("\n") < FOLDED_LINES:
+        return ""
+    return line if len(line) <= FOLDED_TO else f"{line[:FOLDED_TO]}…"
 
 
 def words_of_count(count: int) -> str:

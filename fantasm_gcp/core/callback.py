@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -20,6 +20,10 @@ from fantasm_gcp.core.records import Task
 STEP_HEADER = "X-Fantasm-Step"
 EPOCH_HEADER = "X-Fantasm-Epoch"
 INSTANCE_HEADER = "X-Fantasm-Instance"
+PENDING_HEADER = "X-Fantasm-Pending"
+
+PENDING_WAIT = 1.0
+"""Seconds that the task of a transactional start waits at least: most transactions have committed by then."""
 
 URL_LIMIT = 2000
 """Longest URL made for a GET task; Cloud Tasks takes 2,083 characters with the host."""
@@ -37,6 +41,8 @@ class Callback:
     body: bytes
     due: float | None
     retry: RetryPolicy
+    target: str | None = None
+    """An App Engine service, as ``core.definition.Transition`` has it."""
     queue_gives_up: bool = False
     """Whether the queue counts the attempts; else the engine does, and the queue goes on for ever."""
 
@@ -50,13 +56,15 @@ def callback_of(
     """
     step = task.step
     url = f"{root}/fsm/{step.machine}/{step.state}/{step.event}/{step.target}/"
-    headers = {INSTANCE_HEADER: step.instance, STEP_HEADER: step.name, EPOCH_HEADER: str(task.epoch)}
+    own = {INSTANCE_HEADER: step.instance, STEP_HEADER: step.name, EPOCH_HEADER: str(task.epoch)}
+    headers = dict(task.headers) | own
+    context = task.context if task.spread is None and len(task.context) <= inline_limit else b"{}"
     body = b""
     if task.method == "POST":
         headers["Content-Type"] = "application/json"
-        body = task.context if len(task.context) <= inline_limit else b"{}"
+        body = context
     else:
-        url = _with_context(url, task.context)
+        url = _with_context(url, context)
     if guarantee == AT_LEAST_ONCE:
         carrying, body = carry(task)
         headers |= carrying
@@ -69,8 +77,14 @@ def callback_of(
         body=body,
         due=task.due if task.due > now else None,
         retry=retry,
+        target=task.target,
         queue_gives_up=guarantee == AT_LEAST_ONCE,
     )
+
+
+def waiting_for_commit(callback: Callback, pending: float) -> Callback:
+    """The task of a step that is there once its starter's transaction commits: by ``pending``, or never."""
+    return replace(callback, headers={**callback.headers, PENDING_HEADER: f"{pending:.0f}"})
 
 
 def _with_context(url: str, context: bytes) -> str:

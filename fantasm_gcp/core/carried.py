@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import astuple
 from typing import Protocol
 
+from fantasm_gcp.core.context import Page
 from fantasm_gcp.core.definition import AT_LEAST_ONCE
+from fantasm_gcp.core.headers import Headers as InstanceHeaders
 from fantasm_gcp.core.names import InstanceId
 from fantasm_gcp.core.records import Hop, Step, Task
 from fantasm_gcp.errors import ContextTooLargeError
@@ -23,6 +26,8 @@ BRANCH_HEADER = "X-Fantasm-Branch"
 NUMBER_HEADER = "X-Fantasm-Number"
 CHAIN_HEADER = "X-Fantasm-Chain"
 CONTEXT_HEADER = "X-Fantasm-Context"
+PAGES_HEADER = "X-Fantasm-Pages"
+STARTED_HEADER = "X-Fantasm-Started"
 
 BODY_LIMIT = 90_000
 """Bytes of a context that a POST task carries: 100 KB is the documented size of a whole task."""
@@ -40,9 +45,12 @@ def carry(task: Task) -> tuple[dict[str, str], bytes]:
         GUARANTEE_HEADER: AT_LEAST_ONCE,
         BRANCH_HEADER: task.step.branch,
         NUMBER_HEADER: str(task.step.n),
+        STARTED_HEADER: repr(task.started),
     }
     if task.hop is not None:
-        headers[CHAIN_HEADER] = json.dumps([task.hop.origin, task.hop.generation, task.hop.token])
+        headers[CHAIN_HEADER] = json.dumps(astuple(task.hop))
+    if task.pages:
+        headers[PAGES_HEADER] = json.dumps([astuple(each) for each in task.pages])
     if task.method == "POST":
         _check_size(len(task.context), BODY_LIMIT, "a machine with the guarantee exactly_once takes 10 MiB")
         return headers, task.context
@@ -68,12 +76,29 @@ def carried(
     state: str,
     event: str,
     target: str,
+    epoch: int,
     queue: str,
     method: str,
     now: float,
+    kept: InstanceHeaders,
 ) -> Task:
-    """The step that a task carries. Raises ``ValueError`` for headers that :func:`carry` did not make."""
+    """The step that a task carries; ``kept`` are the headers of its instance.
+
+    Raises ``KeyError``, ``TypeError`` or ``ValueError`` for headers that :func:`carry` did not make.
+    """
     step = Step(instance, machine, headers[BRANCH_HEADER], state, event, target, int(headers[NUMBER_HEADER]))
     hop = Hop(*json.loads(headers[CHAIN_HEADER])) if CHAIN_HEADER in headers else None
+    pages = json.loads(headers[PAGES_HEADER]) if PAGES_HEADER in headers else []
     context = headers[CONTEXT_HEADER].encode() if CONTEXT_HEADER in headers else body
-    return Task(step, context or b"{}", queue, method, due=now, hop=hop)
+    return Task(
+        step,
+        context or b"{}",
+        queue,
+        method,
+        due=now,
+        epoch=epoch,
+        hop=hop,
+        headers=kept,
+        pages=tuple(Page(*each) for each in pages),
+        started=float(headers[STARTED_HEADER]),
+    )

@@ -5,12 +5,17 @@ Control data is kept beside the dict, never among the user's keys.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
+from fantasm_gcp.core.headers import QUEUE_HEADER, checked
 from fantasm_gcp.core.names import InstanceId, StepName
+
+MOST_COUNTDOWN = 30 * 24 * 3600
+"""Cloud Tasks schedules a task at most 30 days ahead (its quotas page)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +32,38 @@ class Remove:
     key: Any
 
 
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """A staged start of another machine: the instance is there when the step commits."""
+
+    machine: str
+    data: Mapping[str, Any]
+    countdown: float
+    method: str
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a continuation that a branch came through.
+
+    ``number`` counts from 0; ``size`` is the number of results on it and ``before`` on those before it.
+    ``last`` tells that none follows.
+    """
+
+    number: int
+    size: int
+    before: int
+    last: bool
+
+
 @dataclass(slots=True)
 class Scope:
     """One attempt of one step, as its action may know it.
 
     ``client`` gives the Datastore client; inside the transaction of a transactional state it is another one.
+    ``started`` is when the instance began, in seconds of the epoch. ``require`` raises where there is no
+    machine of a name. ``action`` is the dotted name of what runs at the moment, ``logger`` what it logs with.
     """
 
     instance: InstanceId
@@ -39,8 +71,15 @@ class Scope:
     state: str
     event: str
     step: StepName
+    started: float
     client: Callable[[], Any]
+    require: Callable[[str], object]
+    headers: dict[str, str] = field(default_factory=dict)
     staged: list[Put | Remove] = field(default_factory=list)
+    forked: list[Context] = field(default_factory=list)
+    spawned: list[Spawn] = field(default_factory=list)
+    action: str = ""
+    logger: Any = None
 
 
 class _Scoped:
@@ -54,13 +93,26 @@ class _Scoped:
         """The id of the instance that this step belongs to."""
         return self._scope.instance
 
+    instanceName = instance_name  # noqa: N815  Fantasm's name for it
+
     @property
     def machine_name(self) -> str:
         return self._scope.machine
 
+    machineName = machine_name  # noqa: N815  Fantasm's name for it
+
     @property
     def state_name(self) -> str:
         return self._scope.state
+
+    @property
+    def instance_start_time(self) -> datetime:
+        """When the instance was started, with the time zone UTC."""
+        return datetime.fromtimestamp(self._scope.started, UTC)
+
+    def getInstanceStartTime(self) -> datetime:  # noqa: N802  Fantasm's name for it
+        """When the instance was started, in UTC and without a time zone, as Fantasm had it."""
+        return self.instance_start_time.replace(tzinfo=None)
 
     @property
     def idempotency_key(self) -> str:
@@ -68,12 +120,22 @@ class _Scoped:
         return self._scope.step
 
     @property
+    def headers(self) -> Mapping[str, str]:
+        """The ``X-Fantasm-*`` headers of the instance, by names like ``X-Fantasm-Reason``."""
+        return self._scope.headers
+
+    @property
+    def logger(self) -> Any:
+        """Logs with what is known of the step; see :class:`fantasm_gcp.engine.logbook.ContextLogger`."""
+        return self._scope.logger
+
+    @property
     def datastore(self) -> Any:
         """The ``google.cloud.datastore.Client`` of the application.
 
-        In a state marked ``transactional: True`` all that ``execute`` reads and writes through it commits
-        with the step or not at all; a transaction or batch inside of that is refused. Elsewhere, and in
-        ``continuation``, it reads and writes at once, so a retry does it again.
+        In a state marked ``transactional: True`` all that the step's actions read and write through it
+        commits with the step or not at all; a transaction or batch inside of that is refused. Elsewhere, and
+        in ``continuation`` and what runs before it, it reads and writes at once, so a retry does it again.
         """
         return self._scope.client()
 
@@ -85,15 +147,93 @@ class _Scoped:
         """Stages the deletion of a key's entity, to be done when this step commits."""
         self._scope.staged.append(Remove(key))
 
+    def set_queue(self, queue: str) -> None:
+        """Sends the tasks of this branch to another queue from here on: the next step's and its forks', and
+        those of a continuation that has not yet announced its next page.
+
+        Raises ``ValueError`` for what is no name of a queue.
+        """
+        self._scope.headers.update(checked({QUEUE_HEADER: queue}))
+
+    setQueue = set_queue  # noqa: N815  Fantasm's name for it
+
+    def spawn(
+        self,
+        machine: str,
+        contexts: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+        countdown: float | Sequence[float] = 0,
+        method: str = "POST",
+        task_name: str | None = None,
+    ) -> None:
+        """Stages the start of another machine, once for each context: the instances start when this step
+        commits, once or not at all.
+
+        ``contexts`` may be one dict; None and an empty list start nothing. ``countdown`` is in seconds, one
+        number for all or one for each. With a ``task_name`` the same contexts under the same name are
+        started once, whoever asks. Raises ``UnknownMachineError``, and ``ValueError`` for a countdown or
+        method that cannot be.
+        """
+        self._scope.require(machine)
+        given = contexts_of(contexts)
+        waits = countdowns_of(countdown, len(given))
+        for i, (data, wait) in enumerate(zip(given, waits, strict=True)):
+            key = None if task_name is None else start_key(task_name, i)
+            self._scope.spawned.append(Spawn(machine, deepcopy(dict(data)), wait, method_of(method), key))
+
 
 class Context(_Scoped, dict[str, Any]):
     """The data of one branch: a dict. What it holds when the action returns goes on to the next step."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_pages", "_scope")
 
-    def __init__(self, scope: Scope, data: Iterable[tuple[str, Any]] | dict[str, Any] = ()) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        data: Iterable[tuple[str, Any]] | Mapping[str, Any] = (),
+        pages: tuple[Page, ...] = (),
+    ) -> None:
         super().__init__(data)
         self._scope = scope
+        self._pages = pages
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Context:
+        return Context(self._scope, deepcopy(dict(self), memo), self._pages)
+
+    @property
+    def pages(self) -> tuple[Page, ...]:
+        """The pages of the continuations that this branch came through since its last fan-in, the outermost
+        first; in a continuation state the last is its own.
+        """
+        return self._pages
+
+    def fork(self, data: Mapping[str, Any] | None = None) -> None:
+        """Begins another branch with a copy of this context, as it is now, updated by ``data``.
+
+        It takes the event that the action returns, as this branch does. Where that is None there is nothing
+        for it to do.
+        """
+        self._scope.forked.append(self.clone(updateData=data))
+
+    def clone(
+        self,
+        instanceName: str | None = None,  # noqa: N803  these are Fantasm's names
+        updateData: Mapping[str, Any] | None = None,  # noqa: N803
+        replaceData: Mapping[str, Any] | None = None,  # noqa: N803
+    ) -> Context:
+        """A copy that shares no data with this context; it goes nowhere by itself.
+
+        ``updateData`` is added to it, ``replaceData`` takes the place of all data; ``instanceName`` is what
+        the copy's ``instance_name`` says.
+        """
+        cloned = Context(self._scope, deepcopy(dict(self)), self._pages)
+        if replaceData is not None:
+            cloned.clear()
+            cloned.update(deepcopy(dict(replaceData)))
+        if updateData is not None:
+            cloned.update(deepcopy(dict(updateData)))
+        if instanceName is not None:
+            cloned._scope = replace(self._scope, instance=InstanceId(instanceName))
+        return cloned
 
 
 class Contexts(_Scoped, list[Context]):
@@ -109,6 +249,10 @@ class Contexts(_Scoped, list[Context]):
         super().__init__(contexts)
         self._scope = scope
         self.context = context
+
+    def fork(self, data: Mapping[str, Any] | None = None) -> None:
+        """As :meth:`Context.fork`, with a copy of :attr:`context`."""
+        self.context.fork(data)
 
 
 class StepObject(dict[str, Any]):
@@ -128,3 +272,37 @@ class StepObject(dict[str, Any]):
 
     def __delattr__(self, name: str) -> None:
         del self[name]
+
+
+def contexts_of(contexts: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> list[Mapping[str, Any]]:
+    """The contexts of a start: one dict is one, None is none. Raises ``TypeError`` for anything else."""
+    if contexts is None:
+        return []
+    given = [contexts] if isinstance(contexts, Mapping) else list(contexts)
+    for each in given:
+        if not isinstance(each, Mapping):
+            raise TypeError(f"a context is a dict, not {type(each).__name__}: {str(each)[:100]!r}")
+    return given
+
+
+def countdowns_of(countdown: float | Sequence[float], contexts: int) -> list[float]:
+    """The wait of each start, in seconds. Raises ``ValueError`` for waits that cannot be."""
+    waits = [countdown] * contexts if isinstance(countdown, int | float) else list(countdown)
+    if len(waits) != contexts:
+        raise ValueError(f"{len(waits)} countdowns for {contexts} contexts: give one number, or one for each")
+    for wait in waits:
+        if not 0 <= wait <= MOST_COUNTDOWN:
+            raise ValueError(f"countdown {wait}: it is a number of seconds, up to {MOST_COUNTDOWN} (30 days)")
+    return waits
+
+
+def method_of(method: str) -> str:
+    """The HTTP method of an instance's tasks. Raises ``ValueError``."""
+    if method.upper() not in ("GET", "POST"):
+        raise ValueError(f"method={method!r} is not known: GET or POST")
+    return method.upper()
+
+
+def start_key(name: str, index: int) -> str:
+    """The idempotency key of one of several starts under one name."""
+    return f"{name}--startStateMachine-{index}"

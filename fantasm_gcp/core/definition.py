@@ -16,12 +16,20 @@ from fantasm_gcp.errors import Problem, UnknownMachineError
 NAME_PATTERN = r"[A-Za-z0-9-]{1,50}"
 """Names of machines, states and events: Fantasm's own rule; they stand in URLs and task names."""
 
+QUEUE_PATTERN = r"[A-Za-z0-9-]{1,100}"
+"""Queue ids of Cloud Tasks: what ``Queue.name`` in its API reference allows."""
+
 EXACTLY_ONCE = "exactly_once"
 AT_LEAST_ONCE = "at_least_once"
 """The guarantees that a machine may ask for."""
 
 PSEUDO_INIT = "pseudo-init"
 """State and event of the step that starts an instance: it comes from no state."""
+
+PSEUDO_FINAL = "pseudo-final"
+"""Event and state of the step that leaves a final state whose ``exit`` action is to run."""
+
+DEFAULT_ROOT = "/fantasm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +48,54 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Countdown:
+    """How many seconds a step waits before its first attempt: drawn evenly between the two."""
+
+    minimum: float
+    maximum: float
+
+    def drawn(self, chance: float) -> float:
+        """The wait for a chance of ``0 <= chance < 1``."""
+        return self.minimum + (self.maximum - self.minimum) * chance
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
-    """From the state that holds it, on ``event``, to the state named ``to``."""
+    """From the state that holds it, on ``event``, to the state named ``to``.
+
+    ``action`` is a full dotted name, or None. ``target`` is the App Engine service that the transition's
+    tasks go to (``service``, ``version.service`` or ``instance.version.service``); None is the default one.
+    ``queue``, ``target``, ``countdown`` and ``retry`` hold what is in force, inherited or not.
+    """
 
     event: str
     to: str
+    action: str | None = None
     queue: str | None = None
+    target: str | None = None
+    countdown: Countdown | None = None
     retry: RetryPolicy = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One state. ``action`` is a full dotted name (the namespace already applied), or None.
+    """One state. The actions are full dotted names (the namespace already applied), or None.
 
-    ``fan_in`` is the period of collection in seconds, or None for a state that collects nothing.
+    ``fan_in`` is the period of collection in seconds, or None for a state that collects nothing;
+    ``fan_in_group`` the name in the context whose value tells groups apart. ``continuation_countdown``:
+    seconds before each further page.
     """
 
     name: str
     action: str | None = None
+    entry: str | None = None
+    exit: str | None = None
     initial: bool = False
     final: bool = False
     continuation: bool = False
+    continuation_countdown: float = 0
     fan_in: float | None = None
+    fan_in_group: str | None = None
     transactional: bool = False
     transitions: tuple[Transition, ...] = ()
 
@@ -72,13 +106,19 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One machine: its states in the order of the file; exactly one of them is initial."""
+    """One machine: its states in the order of the file; exactly one of them is initial.
+
+    ``context_types`` are names of arguments and of the types that they are cast to at the start.
+    """
 
     name: str
     states: tuple[State, ...]
     queue: str = "default"
+    target: str | None = None
     retry: RetryPolicy = RetryPolicy()
     guarantee: str = EXACTLY_ONCE
+    context_types: tuple[tuple[str, str], ...] = ()
+    persistent_logging: bool = False
 
     @property
     def initial(self) -> State:
@@ -93,14 +133,17 @@ class Machine:
 class Definitions:
     """All machines of an application, by name in the order of the file, and the warnings found in it.
 
+    ``root`` is the URL path that everything is served under: it begins with a slash and ends without one.
     ``places`` tells where things were written, for messages about them: ``(machine,)`` and
     ``(machine, "states", state)`` are the places of their names, ``(machine, "states", state,
     "transitions", event)`` that of an event; one more word, the name of an attribute, is the place of that
-    attribute's value where it was given. Two files that say the same in other places are equal.
+    attribute's value where it was given, and ``(machine, "context_types", argument)`` that of a type. Two
+    files that say the same in other places are equal.
     """
 
     machines: Mapping[str, Machine] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[Problem, ...] = ()
+    root: str = DEFAULT_ROOT
     places: Mapping[tuple[str, ...], Place] = field(
         default_factory=lambda: MappingProxyType({}), compare=False
     )

@@ -12,8 +12,15 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from fantasm_gcp.core.attributes import Attribute, Level, attributes_of, levels_of
+from fantasm_gcp.core.attributes import Attribute, Level, attributes_of, levels_of, suggested
+from fantasm_gcp.core.composed import COMPOSED
 from fantasm_gcp.core.findings import Findings, closest, did_you_mean, quoted
+from fantasm_gcp.core.mending import (
+    keys_of,
+    torn_machine_at,
+    with_states_in_machine,
+    with_whole_transitions,
+)
 from fantasm_gcp.core.node import Broken, Node, Place, Scalar, Sequence
 from fantasm_gcp.core.node import Mapping as MappingNode
 from fantasm_gcp.core.values import LIST_HINT, UnusableError, read_value
@@ -31,7 +38,8 @@ class Draft:
     """One mapping of the file.
 
     ``values`` holds what could be read (the items of a list as drafts), ``places`` where the value of each
-    attribute that was given begins, ``texts`` scalars as written, usable or not. ``broken`` names the
+    attribute that was given begins, ``keys`` where its name does, ``texts`` scalars as written, usable or
+    not. An attribute that was given by its old name is here under its new one. ``broken`` names the
     attributes that were given or required and have no value; ``holes`` the lists with items that are no
     mappings at all.
     """
@@ -41,6 +49,7 @@ class Draft:
     place: Place
     values: Mapping[str, Any]
     places: Mapping[str, Place]
+    keys: Mapping[str, Place]
     texts: Mapping[str, str]
     broken: frozenset[str]
     holes: frozenset[str]
@@ -61,6 +70,8 @@ class Draft:
 
 def read_draft(node: MappingNode, level: Level, findings: Findings) -> Draft:
     """Reads one mapping and, through its lists, the mappings under it."""
+    if level == "file":
+        node = with_states_in_machine(node, findings)
     return _Reading(node, level, findings).draft()
 
 
@@ -72,8 +83,9 @@ class _Reading:
         self._level = level
         self._findings = findings
         self._table = attributes_of(level)
-        self._absent = set(self._table) - _keys(node)
+        self._absent = set(suggested(level)) - keys_of(node)
         self._misspelt: set[str] = set()
+        self._moved: set[str] = set()
         self._keys: dict[str, Place] = {}
         self._values: dict[str, Any] = {}
         self._places: dict[str, Place] = {}
@@ -84,7 +96,7 @@ class _Reading:
     def draft(self) -> Draft:
         for key, value in self._node.entries:
             self._entry(key, value)
-        missing = {name for name in self._absent if self._table[name].required}
+        missing = {name for name in self._absent if self._needs(self._table[name])}
         for name in sorted(missing - self._misspelt):
             self._findings.error(self._node.place, f"{self._label} has no {name}")
         return Draft(
@@ -93,10 +105,14 @@ class _Reading:
             place=self._node.place,
             values=self._values,
             places=self._places,
+            keys=self._keys,
             texts=self._texts,
-            broken=frozenset((set(self._keys) | missing | self._misspelt) - set(self._values)),
+            broken=frozenset((set(self._keys) | missing | self._misspelt) - set(self._values) - self._moved),
             holes=frozenset(self._holes),
         )
+
+    def _needs(self, attribute: Attribute) -> bool:
+        return attribute.required and attribute.unless not in {*self._keys, *self._misspelt}
 
     def _entry(self, key: Node, value: Node) -> None:
         if not isinstance(key, Scalar):
@@ -124,6 +140,22 @@ class _Reading:
             empty = isinstance(value, Scalar) and not value.text
             self._places[attribute.name] = key.place if empty else value.place
             self._value(attribute, value)
+            if attribute.renamed is not None:
+                self._rename(attribute, attribute.renamed, key)
+
+    def _rename(self, attribute: Attribute, name: str, key: Scalar) -> None:
+        """Takes the value of an old attribute for that of the new one."""
+        if name in keys_of(self._node):
+            message = f"{attribute.name} is the old name of {name}, and {self._label} has both"
+            self._findings.error(key.place, message, f"keep {name}")
+            return
+        self._findings.add([key.place.warning(f"{attribute.name} is an old name", f"write {name}")])
+        self._absent.discard(name)
+        self._keys[name] = key.place
+        self._places[name] = self._places.pop(attribute.name)
+        self._moved.add(attribute.name)
+        if attribute.name in self._values:
+            self._values[name] = self._values.pop(attribute.name)
 
     def _unknown(self, key: Scalar) -> None:
         """An attribute that is not of this level; if it is a misspelt one, that one is not missing too."""
@@ -135,13 +167,18 @@ class _Reading:
             self._misspelt.add(meant)
             hint = f"did you mean {meant!r}?"
         else:
-            hint = did_you_mean(key.text, self._table) or f"known here: {', '.join(self._table)}"
+            known = suggested(self._level)
+            hint = did_you_mean(key.text, known) or f"known here: {', '.join(known)}"
         self._findings.error(key.place, f"unknown attribute {quoted(key.text)} on {self._label}", hint)
 
     def _value(self, attribute: Attribute, value: Node) -> None:
         place = self._places[attribute.name]
         if attribute.items is not None and isinstance(value, Sequence):
             self._items(attribute, attribute.items, value)
+        elif attribute.kind in COMPOSED:
+            read = COMPOSED[attribute.kind](attribute, value, place, self._findings)
+            if read is not None:
+                self._values[attribute.name] = read
         elif isinstance(value, Scalar):
             try:
                 self._values[attribute.name] = read_value(attribute, value)
@@ -157,10 +194,13 @@ class _Reading:
         if attribute.required and not node.items:
             self._findings.error(node.place, f"{attribute.name} is empty", f"{_CALLED[level]} is needed")
             return
+        items = node.items
+        if level == "transition":
+            items = tuple(with_whole_transitions(items, self._findings))
         drafts = []
-        rest = zip_longest(node.items, node.items[1:])
+        rest = zip_longest(items, items[1:])
         for item, following in rest:
-            if torn_at := _torn_at(item, following, level):
+            if level == "machine" and (torn_at := torn_machine_at(item, following)):
                 self._holes.add(attribute.name)
                 message = f"{_CALLED[level]} is written as two items"
                 self._findings.error(torn_at, message, "remove the dash before this")
@@ -180,24 +220,6 @@ class _Reading:
             self._findings.error(
                 item.place, message, f"write it like '- {next(iter(attributes_of(level)))}: ...'"
             )
-
-
-def _torn_at(item: Node, following: Node | None, level: Level) -> Place | None:
-    """Where a stray dash made two items of one: what the first lacks of the required, the second has.
-
-    Fantasm's own article writes transitions so: ``- to: X`` and then ``- event: ok``.
-    """
-    if not isinstance(item, MappingNode) or not isinstance(following, MappingNode):
-        return None
-    required = {name for name, attribute in attributes_of(level).items() if attribute.required}
-    first, second = _keys(item), _keys(following)
-    if first >= required or second >= required or first & second or not first | second >= required:
-        return None
-    return following.place
-
-
-def _keys(node: MappingNode) -> set[str]:
-    return {key.text for key, _ in node.entries if isinstance(key, Scalar)}
 
 
 def _texts(node: MappingNode) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 
 from fantasm_gcp.core.node import Place
@@ -10,7 +10,7 @@ from fantasm_gcp.errors import Problem
 
 _LONGEST_WORD = 100
 _MOST_CANDIDATES = 1000
-_LONGEST_QUOTE = 60
+_LONGEST_QUOTE = 100
 
 
 class Findings:
@@ -33,9 +33,19 @@ class Findings:
             self._problems[problem] = None
             self.errors += problem.severity == "error"
 
-    def in_order(self) -> tuple[Problem, ...]:
-        """All problems by their place in the file."""
-        return tuple(sorted(self._problems, key=lambda problem: (problem.file, problem.line, problem.column)))
+    def in_order(self, files: Sequence[str] = ()) -> tuple[Problem, ...]:
+        """All problems by their places, those of a file together; ``files`` tells which files come first."""
+        return in_order(self._problems, files)
+
+
+def in_order(problems: Iterable[Problem], files: Sequence[str] = ()) -> tuple[Problem, ...]:
+    """Problems by their places: file by file, in the order of ``files`` and then of their names."""
+    rank = {name: number for number, name in enumerate(dict.fromkeys(files))}
+    return tuple(
+        sorted(
+            problems, key=lambda each: (rank.get(each.file, len(files)), each.file, each.line, each.column)
+        )
+    )
 
 
 def closest(word: str, candidates: Collection[str]) -> str:

@@ -33,6 +33,15 @@ def instance_id(machine: str, started: float, nonce: str) -> InstanceId:
     return InstanceId(f"{machine}-{datetime.fromtimestamp(started, UTC):%Y%m%d%H%M%S}-{nonce}")
 
 
+def started_of(instance: InstanceId) -> float:
+    """When an instance was started, in seconds of the epoch, as far as its id tells: 0 for a keyed one."""
+    try:
+        moment = datetime.strptime(f"{instance.split('-')[-2]}+0000", "%Y%m%d%H%M%S%z")
+    except (ValueError, IndexError):
+        return 0.0
+    return moment.timestamp()
+
+
 def keyed_instance_id(machine: str, key: str) -> InstanceId:
     """The one instance of a machine that a caller's idempotency key stands for."""
     return InstanceId(f"{machine}-key-{digest(machine, key, length=24)}")

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
-from fantasm_gcp.core.context import Put, Remove
+from fantasm_gcp.core.context import Page, Put, Remove
+from fantasm_gcp.core.headers import Headers
 from fantasm_gcp.core.names import InstanceId, StepName, hashed, step_name
 
 
@@ -25,6 +26,8 @@ class InstanceStatus(StrEnum):
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+    """Stopped on purpose. Until it has an end, steps of it that are still in flight are being discarded."""
 
 
 class TaskStatus(StrEnum):
@@ -38,17 +41,22 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     """The action ran; a next step, an arrival at a fan-in or the end of the branch follows."""
     HALTED = "halted"
-    """The branch ended in a state that is not final: its continuation's page was empty."""
+    """The branch stopped here: an action said so, or there was nothing on a continuation's page."""
+    CANCELLED = "cancelled"
+    """The instance had been stopped: the action did not run."""
     EMPTY = "empty"
     """A window with nothing in it: the action did not run."""
     SPLIT = "split"
     """A window with more than one batch: its parts run the action."""
+    SPREAD = "spread"
+    """A share of what a step with a large outcome sent on its way; no action runs for that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One run of a machine. Written at its start, at its ends and by operators, never per step.
 
+    ``parent`` is the instance that spawned it. ``note`` says why it was stopped.
     ``redrives`` is counted because Datastore keeps the version of a row that is written as it was: a command
     that found the status it wants would not be seen by who compares versions.
     """
@@ -63,6 +71,8 @@ class Instance:
     closings: int = 0
     redrives: int = 0
     ended: float | None = None
+    parent: InstanceId | None = None
+    note: str = ""
 
     @property
     def key(self) -> RowKey:
@@ -88,11 +98,26 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A step's place in a chain of continuations: the branch it began on, its number, its token."""
+    """A step's place in a chain of continuations: the branch it began on, its number, its token.
+
+    ``results`` counts what was on the pages before it.
+    """
 
     origin: str
     generation: int
     token: str
+    results: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A share of a large outcome: of the departures in a step's ``context`` those from ``first`` on.
+
+    ``last`` is the first that is no more part of it.
+    """
+
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +143,9 @@ class Failure:
 class Task:
     """A step in flight: what its delivery needs. Gone when the step is over.
 
+    ``target`` is an App Engine service as in a definition. ``headers`` are those of the whole instance;
+    ``pages`` those of the continuations that its branch came through. ``started`` is when its instance was,
+    for a task that carries it because there is no row.
     ``ahead`` are the steps that were enqueued before this one was over; ``announced`` is the token of the
     continuation among them. ``attempts`` counts those of this epoch up to the last that was recorded as
     failed, ``unanswered`` those of them that never answered; ``first_attempt`` is when the first recorded
@@ -140,6 +168,11 @@ class Task:
     announced: str | None = None
     hop: Hop | None = None
     collection: Collection | None = None
+    spread: Spread | None = None
+    target: str | None = None
+    headers: Headers = ()
+    pages: tuple[Page, ...] = ()
+    started: float = 0.0
 
     @property
     def key(self) -> RowKey:
@@ -192,13 +225,37 @@ class Entry:
     window: StepName
     source: StepName
     context: bytes
+    pages: tuple[Page, ...] = ()
 
     @property
     def key(self) -> RowKey:
         return RowKey(self.kind, self.name)
 
 
-Row = Instance | Task | Record | Window | Entry
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that an action logged, of a machine with persistent logging.
+
+    ``level`` is that of the ``logging`` module, ``action`` the dotted name of what logged it, ``stack`` a
+    traceback. ``time``: seconds of the epoch.
+    """
+
+    kind: ClassVar[str] = "FantasmLog"
+    name: str
+    step: Step
+    action: str
+    time: float
+    level: int
+    message: str
+    tags: tuple[str, ...] = ()
+    stack: str | None = None
+
+    @property
+    def key(self) -> RowKey:
+        return RowKey(self.kind, self.name)
+
+
+Row = Instance | Task | Record | Window | Entry | LogLine
 R = TypeVar("R", bound=Row)
 
 
@@ -242,6 +299,13 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class Upsert:
+    """Writes the row whether it is there or not: for rows that say the same whoever writes them."""
+
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Fails with ``ConflictError`` when a version is given and the row is not at it."""
 
@@ -249,7 +313,7 @@ class Delete:
     version: int | None = None
 
 
-Mutation = Insert | Update | Delete
+Mutation = Insert | Update | Upsert | Delete
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,58 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
-from fantasm_gcp.core.context import Put, Remove
-from fantasm_gcp.core.definition import PSEUDO_INIT, Machine, RetryPolicy, State, Transition
-from fantasm_gcp.core.names import MAIN, InstanceId, digest, entry_name, group_name, nest
-from fantasm_gcp.core.records import (
-    Collection,
-    Commit,
-    Delete,
-    Entry,
-    Hop,
-    Insert,
-    Instance,
-    InstanceStatus,
-    Mutation,
-    Outcome,
-    Record,
-    RowKey,
-    Step,
-    Stored,
-    Task,
-    Update,
-    Window,
-)
+from fantasm_gcp.core.context import Page, Put, Remove
+from fantasm_gcp.core.definition import PSEUDO_FINAL, PSEUDO_INIT, Machine, RetryPolicy, State, Transition
+from fantasm_gcp.core.headers import Headers, queue_of
+from fantasm_gcp.core.names import MAIN, InstanceId, digest, group_name, nest
+from fantasm_gcp.core.records import Collection, Hop, Instance, Outcome, RowKey, Step, Task
 from fantasm_gcp.errors import NoEventError, UnknownEventError
+
+_GOLDEN = 0.618_033_988_749_895
+"""Multiples of it, modulo 1, are spread evenly: one chance gives as many as are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A context that leaves a state: number 0 is the branch itself, the others are its forks.
+
+    ``group`` is the text of its value for the ``fan_in_group`` of the state it goes to; empty without one.
+    """
+
+    index: int
+    context: bytes
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An instance that is to be started, and its first step. ``named``: it may be there already."""
+
+    instance: Instance
+    task: Task
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """What running a step's action came to: the event it returned, the context it left, what it staged.
+    """What running a step's actions came to: the event returned, the contexts that leave, what was staged.
 
-    ``collected`` are the entries it was given; they are deleted with the step.
+    ``collected`` are the entries that it was given; they are deleted with the step. ``pages`` are those that
+    the branch has come through by now. ``stops_instance``: every other branch is to end, too.
     """
 
-    event: str | None
-    context: bytes
+    event: str | None = None
+    leaving: tuple[Leaving, ...] = ()
     staged: tuple[Put | Remove, ...] = ()
+    starts: tuple[Start, ...] = ()
     collected: tuple[RowKey, ...] = ()
     outcome: Outcome = Outcome.COMPLETED
     empty_page: bool = False
+    headers: Headers = ()
+    pages: tuple[Page, ...] = ()
+    stops_instance: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A branch that reached a fan-in: its entry goes into the open window of the group.
+    """Contexts that reached a fan-in: their entries go into the open window of the group.
 
-    ``opening`` is the window's step, to be inserted with the entry where no window is open.
+    ``opening`` is the window's step, to be inserted with the entries where no window is open.
     """
 
     group: str
-    context: bytes
+    contexts: tuple[Leaving, ...]
     opening: Task
 
 
@@ -63,12 +76,36 @@ class Following:
 
     acted: Acted
     tasks: tuple[Task, ...] = ()
-    arrival: Arrival | None = None
+    arrivals: tuple[Arrival, ...] = ()
+    starts: tuple[Start, ...] = ()
     note: str = ""
 
     @property
     def ends_branch(self) -> bool:
-        return not self.tasks and self.arrival is None
+        return not self.tasks and not self.arrivals
+
+    def __or__(self, other: Following) -> Following:
+        """Both together; what was acted is this one's."""
+        return replace(
+            self,
+            tasks=self.tasks + other.tasks,
+            arrivals=self.arrivals + other.arrivals,
+            starts=self.starts + other.starts,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something is decided, in seconds of the epoch, and a chance of ``0 <= chance < 1`` for it."""
+
+    now: float
+    chance: float = field(default=0.0)
+
+    def wait(self, transition: Transition, index: int) -> float:
+        """The countdown of a transition, drawn for one of several contexts."""
+        if transition.countdown is None:
+            return 0.0
+        return transition.countdown.drawn((self.chance + index * _GOLDEN) % 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,86 +117,180 @@ class Attempt:
     ended: float
 
 
-def first_task(machine: Machine, instance: InstanceId, context: bytes, method: str, now: float) -> Task:
+def first_task(
+    machine: Machine,
+    instance: InstanceId,
+    context: bytes,
+    method: str,
+    due: float,
+    started: float,
+    headers: Headers = (),
+) -> Task:
     """The step that starts an instance."""
     step = Step(instance, machine.name, MAIN, PSEUDO_INIT, PSEUDO_INIT, machine.initial.name, 0)
-    return Task(step, context, machine.queue, method, due=now)
+    queue = queue_of(headers) or machine.queue
+    return Task(step, context, queue, method, due, target=machine.target, headers=headers, started=started)
 
 
 def policy_of(machine: Machine | None, step: Step) -> RetryPolicy:
     """The retry policy of a step; the default one where this deployment does not know the transition."""
     if machine is None:
         return RetryPolicy()
-    if step.event == PSEUDO_INIT:
-        return machine.retry
-    state = machine.state(step.state)
-    transition = state.transition(step.event) if state else None
+    transition = transition_of(machine, step)
     return transition.retry if transition else machine.retry
 
 
-def follow_up(task: Task, context: bytes, token: str, now: float, *, by_token: bool = False) -> Task:
+def transition_of(machine: Machine, step: Step) -> Transition | None:
+    """The transition that a step fires; None for the first and the last of a branch."""
+    state = machine.state(step.state)
+    return state.transition(step.event) if state else None
+
+
+def landing(machine: Machine, step: Step) -> State | None:
+    """The state that a step comes to: behind a final state with an exit action lies one that does nothing."""
+    if step.target == PSEUDO_FINAL:
+        return State(PSEUDO_FINAL, final=True)
+    return machine.state(step.target)
+
+
+def follow_up(
+    task: Task,
+    context: bytes,
+    token: str,
+    due: float,
+    page: Page,
+    headers: Headers,
+    *,
+    by_token: bool = False,
+) -> Task:
     """The step that goes on where this step's page ends: the same transition on a branch of its own.
 
     ``by_token`` puts the token into its name, for machines that do not record where it begins: a retry whose
     page ends elsewhere makes another follow-up there, which repeats items rather than losing them.
     """
-    hop = task.hop or Hop(task.step.branch, 0, "")
-    generation = hop.generation + 1
+    origin = task.hop.origin if task.hop else task.step.branch
+    generation = page.number + 1
     mark = f"-{digest(token, length=8)}" if by_token else ""
-    branch = nest(hop.origin, f"c{task.step.n}-{generation}{mark}")
+    branch = nest(origin, f"c{task.step.n}-{generation}{mark}")
     return Task(
         replace(task.step, branch=branch),
         context,
-        task.queue,
+        queue_of(headers) or task.queue,
         task.method,
-        due=now,
-        hop=Hop(hop.origin, generation, token),
+        due,
+        hop=Hop(origin, generation, token, page.before + page.size),
+        target=task.target,
+        headers=headers,
+        pages=task.pages,
+        started=task.started,
     )
 
 
-def decide(machine: Machine, task: Task, acted: Acted, now: float) -> Following:
-    """What follows from an action that ran.
+def decide(machine: Machine, task: Task, acted: Acted, moment: Moment) -> Following:
+    """What follows from actions that ran.
 
     Raises :class:`NoEventError` where a state that is not final returned none, and
     :class:`UnknownEventError` where the state has no transition for it.
     """
-    state = machine.state(task.step.target)
+    state = landing(machine, task.step)
     assert state is not None, "the runner looked the state up before it ran the action"
     if acted.outcome is not Outcome.COMPLETED:
-        return Following(acted)
+        return Following(acted, note=acted.note)
     if acted.event is None:
-        return _branch_end(state, acted)
+        return _branch_end(machine, state, task, acted, moment)
     transition = state.transition(acted.event)
     if transition is None:
-        known = ", ".join(repr(each.event) for each in state.transitions) or "none"
-        raise UnknownEventError(f"state {state.name!r} returned {acted.event!r}; its events are: {known}")
-    return _next(machine, task, acted, transition, now)
+        raise UnknownEventError(
+            f"state {state.name!r} returned {acted.event!r}; its events are: {_events(state)}"
+        )
+    return Following(acted, starts=acted.starts) | depart(machine, task, transition, acted, moment)
 
 
-def _branch_end(state: State, acted: Acted) -> Following:
-    if state.final:
-        return Following(acted)
-    if acted.empty_page:
-        return Following(replace(acted, outcome=Outcome.HALTED), note="an empty page: nothing to go on with")
-    events = ", ".join(repr(each.event) for each in state.transitions) or "none"
-    raise NoEventError(f"state {state.name!r} is not final and returned no event; its events are: {events}")
+def _events(state: State) -> str:
+    return ", ".join(repr(each.event) for each in state.transitions) or "none"
 
 
-def _next(machine: Machine, task: Task, acted: Acted, transition: Transition, now: float) -> Following:
+def _branch_end(machine: Machine, state: State, task: Task, acted: Acted, moment: Moment) -> Following:
+    if not state.final and acted.empty_page:
+        halted = replace(acted, outcome=Outcome.HALTED)
+        return Following(halted, starts=acted.starts, note="an empty page: nothing to go on with")
+    if not state.final:
+        raise NoEventError(
+            f"state {state.name!r} is not final and returned no event; its events are: {_events(state)}"
+        )
+    forks = len(acted.leaving) - 1
+    note = f"{forks} forks ended here, too: there was no event for them" if forks > 0 else ""
+    if state.exit is None:
+        return Following(acted, starts=acted.starts, note=note)
     here = task.step
-    step = replace(here, state=here.target, event=transition.event, target=transition.to, n=here.n + 1)
-    following = Task(step, acted.context, transition.queue or machine.queue, task.method, due=now)
+    step = replace(here, state=here.target, event=PSEUDO_FINAL, target=PSEUDO_FINAL, n=here.n + 1)
+    queue = queue_of(acted.headers) or machine.queue
+    leave = Task(
+        step,
+        acted.leaving[0].context,
+        queue,
+        task.method,
+        moment.now,
+        target=machine.target,
+        headers=acted.headers,
+        pages=acted.pages,
+        started=task.started,
+    )
+    return Following(acted, (leave,), starts=acted.starts, note=note)
+
+
+def depart(machine: Machine, task: Task, transition: Transition, acted: Acted, moment: Moment) -> Following:
+    """The steps, or the arrivals at a fan-in, of the contexts that leave by a transition."""
+    tasks = [_next(machine, task, transition, acted, each, moment) for each in acted.leaving]
     target = machine.state(transition.to)
     if target is None or target.fan_in is None:
-        return Following(acted, tasks=(following,))
-    group = group_name(step.instance, step.state, step.event, step.target)
-    window = replace(step, branch=nest(step.branch, f"w{here.n}"))
-    closes = now + target.fan_in
-    opening = replace(following, step=window, due=closes, collection=Collection(group, window.name))
-    return Following(acted, arrival=Arrival(group, acted.context, opening))
+        return Following(acted, tuple(tasks))
+    groups: dict[str, list[Leaving]] = {}
+    for each in acted.leaving:
+        groups.setdefault(each.group, []).append(each)
+    opening = {each.index: following for each, following in zip(acted.leaving, tasks, strict=True)}
+    closes = moment.now + target.fan_in
+    arrivals = (_arrival(task, opening[contexts[0].index], contexts, closes) for contexts in groups.values())
+    return Following(acted, arrivals=tuple(arrivals))
 
 
-def parts_of(task: Task, boundaries: Sequence[str], now: float) -> tuple[Task, ...]:
+def _next(
+    machine: Machine, task: Task, transition: Transition, acted: Acted, leaving: Leaving, moment: Moment
+) -> Task:
+    here = task.step
+    branch = here.branch if leaving.index == 0 else nest(here.branch, f"f{here.n}-{leaving.index}")
+    step = replace(
+        here,
+        branch=branch,
+        state=here.target,
+        event=transition.event,
+        target=transition.to,
+        n=here.n + 1,
+    )
+    return Task(
+        step,
+        leaving.context,
+        queue_of(acted.headers) or transition.queue or machine.queue,
+        task.method,
+        due=moment.now + moment.wait(transition, leaving.index),
+        target=transition.target,
+        headers=acted.headers,
+        pages=acted.pages,
+        started=task.started,
+    )
+
+
+def _arrival(task: Task, first: Task, contexts: Sequence[Leaving], closes: float) -> Arrival:
+    """The arrival of the contexts of one group; a window that ``first`` opens is named after it."""
+    step, index = first.step, contexts[0].index
+    label = f"w{task.step.n}" if index == 0 else f"w{task.step.n}-{index}"
+    window = replace(step, branch=nest(task.step.branch, label))
+    group = group_name(step.instance, step.state, step.event, step.target, contexts[0].group)
+    opening = replace(first, step=window, due=closes, collection=Collection(group, window.name), pages=())
+    return Arrival(group, tuple(contexts), opening)
+
+
+def parts_of(task: Task, boundaries: Iterable[str], now: float) -> tuple[Task, ...]:
     """The steps that share out a window that is too large for one batch.
 
     ``boundaries`` are the names of the last entry of each part but the last, in order.
@@ -169,68 +300,24 @@ def parts_of(task: Task, boundaries: Sequence[str], now: float) -> tuple[Task, .
     edges = [collection.after, *boundaries, collection.until]
     return tuple(
         replace(
-            task,
-            step=replace(task.step, branch=nest(task.step.branch, f"p{i}")),
+            share_of(task, f"p{i}", now),
             collection=replace(collection, after=edges[i], until=edges[i + 1]),
-            due=now,
-            ahead=(),
-            attempts=0,
-            unanswered=0,
-            first_attempt=None,
-            failure=None,
         )
         for i in range(len(edges) - 1)
     )
 
 
-def commit_of(stored: Stored[Task], following: Following, attempt: Attempt, window: Window | None) -> Commit:
-    """The one write of a step: its row gone, its record, its next steps, and what its action staged.
-
-    ``window`` is the open window of the group where the step arrives at one; None opens it.
-    """
-    task, arrival, acted = stored.row, following.arrival, following.acted
-    mutations: list[Mutation] = [Delete(task.key, stored.version)]
-    opened: tuple[Task, ...] = ()
-    if arrival is not None:
-        if window is None:
-            opened = (arrival.opening,)
-            window = Window(arrival.group, arrival.opening.step.name)
-            mutations.append(Insert(window))
-        name = entry_name(window.window, task.step.name, 0)
-        mutations.append(Insert(Entry(name, window.window, task.step.name, arrival.context)))
-    tasks = (*following.tasks, *opened)
-    record = Record(
-        step=task.step,
-        outcome=acted.outcome,
-        event=acted.event,
-        next=tuple(each.step.name for each in tasks),
-        ahead=task.ahead,
-        ends_branch=following.ends_branch,
-        due=task.due,
-        began=attempt.began,
-        ended=attempt.ended,
-        attempts=attempt.number,
-        context=task.context,
-        entries=len(acted.collected) if task.collection else None,
-        note=following.note,
+def share_of(task: Task, label: str, now: float) -> Task:
+    """A new step that does a share of what a step has to do, on a branch of its own."""
+    return replace(
+        task,
+        step=replace(task.step, branch=nest(task.step.branch, label)),
+        due=now,
+        ahead=(),
+        announced=None,
+        epoch=0,
+        attempts=0,
+        unanswered=0,
+        first_attempt=None,
+        failure=None,
     )
-    mutations.append(Insert(record))
-    mutations.extend(map(Insert, tasks))
-    mutations.extend(map(Delete, acted.collected))
-    return Commit(tuple(mutations), acted.staged)
-
-
-def announcement(stored: Stored[Task], following: Task) -> Commit:
-    """A continuation's follow-up, inserted together with its mention on the row of the step it follows."""
-    assert following.hop is not None, "a follow-up is a hop of a chain"
-    task = stored.row
-    mentioned = replace(task, ahead=(*task.ahead, following.step.name), announced=following.hop.token)
-    return Commit((Update(mentioned, stored.version), Insert(following)))
-
-
-def closing(stored: Stored[Instance], failed: bool, now: float) -> Commit:
-    """The end of an instance in which nothing is in flight, at the version read before that was seen."""
-    status = InstanceStatus.FAILED if failed else InstanceStatus.COMPLETED
-    closings = stored.row.closings if failed else stored.row.closings + 1
-    ended = replace(stored.row, status=status, closings=closings, ended=now)
-    return Commit((Update(ended, stored.version),))

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
-from fantasm_gcp.core.attributes import GUARANTEES, Attribute, Kind
-from fantasm_gcp.core.definition import NAME_PATTERN
+from fantasm_gcp.core.attributes import Attribute, Kind
+from fantasm_gcp.core.definition import NAME_PATTERN, QUEUE_PATTERN
 from fantasm_gcp.core.findings import did_you_mean, quoted
 from fantasm_gcp.core.node import Scalar
-
-QUEUE_PATTERN = r"[A-Za-z0-9-]{1,100}"
-"""Queue ids of Cloud Tasks: what ``Queue.name`` in its API reference allows."""
 
 LIST_HINT = "begin each item with a dash: '- '"
 
 _NAME_RULE = "a name is 1 to 50 letters, digits and dashes"
 _QUEUE_RULE = "a queue's name is 1 to 100 letters, digits and dashes"
+_SERVICE_PATTERN = r"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,2}"
+_SERVICE_RULE = (
+    "write service, version.service or instance.version.service, each of 1 to 63 letters, digits and dashes"
+)
+_PATH_SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")
+_LONGEST_PATH = 200
 _BOOLEAN_WORDS = {"true": "true", "yes": "true", "on": "true", "y": "true", "1": "true"} | {
     "false": "false",
     "no": "false",
@@ -45,27 +49,52 @@ class UnusableError(Exception):
 
 
 def read_value(attribute: Attribute, scalar: Scalar) -> Any:
-    """The value of an attribute that is not a LIST: str, bool, int or float by its kind.
+    """The value of an attribute of a single value: str, bool, int or float by its kind.
 
-    Raises :class:`UnusableError`.
+    An EVENT may be the name of a constant, which nobody has looked up yet. A COUNTDOWN is read as a number
+    here: a mapping is for ``core.composed``. Raises :class:`UnusableError`.
     """
     if scalar.kind == "null":
         raise _no_value(attribute, scalar)
     match attribute.kind:
         case Kind.FLAG:
             return _flag(attribute, scalar)
-        case Kind.COUNT | Kind.SECONDS | Kind.PERIOD:
+        case Kind.COUNT | Kind.SECONDS | Kind.PERIOD | Kind.COUNTDOWN:
             return _bounded(attribute, scalar, _number(attribute, scalar))
         case Kind.NAME:
-            return _matching(attribute, scalar, NAME_PATTERN, _NAME_RULE)
+            return read_name(attribute, scalar)
+        case Kind.EVENT:
+            return scalar.text if _may_be_a_constant(scalar) else read_name(attribute, scalar)
         case Kind.QUEUE:
             return _matching(attribute, scalar, QUEUE_PATTERN, _QUEUE_RULE)
         case Kind.NAMESPACE | Kind.ACTION:
             return _dotted(attribute, scalar)
-        case Kind.GUARANTEE:
-            return _guarantee(attribute, scalar)
+        case Kind.SERVICE:
+            return _service(attribute, scalar)
+        case Kind.CHOICE:
+            return _choice(attribute, scalar)
+        case Kind.TEXT | Kind.FILES:
+            return _filled(attribute, scalar)
+        case Kind.URL_PATH:
+            return _url_path(attribute, scalar)
+        case Kind.TYPES:
+            raise UnusableError(f"{attribute.name} must be a mapping", "write each as 'argument: type'")
         case Kind.LIST:
             raise UnusableError(f"{attribute.name} must be a list", LIST_HINT)
+
+
+def read_name(attribute: Attribute, scalar: Scalar) -> str:
+    """Text that is allowed as a name; raises :class:`UnusableError`."""
+    return _matching(attribute, scalar, NAME_PATTERN, _NAME_RULE)
+
+
+def is_dotted(text: str) -> bool:
+    """Whether a text is Python names with dots between them, or one without."""
+    return all(part.isidentifier() for part in text.split("."))
+
+
+def _may_be_a_constant(scalar: Scalar) -> bool:
+    return scalar.kind == "text" and is_dotted(scalar.text)
 
 
 def _no_value(attribute: Attribute, scalar: Scalar) -> UnusableError:
@@ -77,13 +106,12 @@ def _no_value(attribute: Attribute, scalar: Scalar) -> UnusableError:
     )
 
 
-def _text(attribute: Attribute, scalar: Scalar, pattern: str = "", rule: str = "") -> str:
+def _text(attribute: Attribute, scalar: Scalar, fits: Callable[[str], object] = bool, rule: str = "") -> str:
+    """The text; where YAML made something else of it, quotes are advised only if it ``fits`` then."""
     if scalar.kind == "text":
         return scalar.text
     message = f"{attribute.name} must be text, but YAML reads {_shown(scalar)} as {_reading(scalar)}"
-    if pattern and not re.fullmatch(pattern, scalar.text):
-        raise UnusableError(message, rule)
-    raise UnusableError(message, f'write "{_shown(scalar)}"')
+    raise UnusableError(message, f'write "{_shown(scalar)}"' if fits(scalar.text) else rule)
 
 
 def _reading(scalar: Scalar) -> str:
@@ -101,9 +129,17 @@ def _shown(scalar: Scalar) -> str:
     return quoted(scalar.text)[1:-1]
 
 
+def _filled(attribute: Attribute, scalar: Scalar) -> str:
+    text = _text(attribute, scalar)
+    if text:
+        return text
+    raise UnusableError(f"{attribute.name} is empty", "write some text, or remove the line")
+
+
 def _matching(attribute: Attribute, scalar: Scalar, pattern: str, rule: str) -> str:
-    text = _text(attribute, scalar, pattern, rule)
-    if re.fullmatch(pattern, text):
+    fits = re.compile(pattern).fullmatch
+    text = _text(attribute, scalar, fits, rule)
+    if fits(text):
         return text
     near = re.sub(r"[^A-Za-z0-9-]+", "-", text).strip("-")
     hint = f"{rule}, for example {near}" if re.fullmatch(pattern, near) else rule
@@ -111,23 +147,46 @@ def _matching(attribute: Attribute, scalar: Scalar, pattern: str, rule: str) -> 
 
 
 def _dotted(attribute: Attribute, scalar: Scalar) -> str:
-    text = _text(attribute, scalar)
-    if all(part.isidentifier() for part in text.split(".")):
+    rule = f"write it like {'package.module.Class' if attribute.kind is Kind.ACTION else 'package.module'}"
+    text = _text(attribute, scalar, is_dotted, rule)
+    if is_dotted(text):
         return text
-    example = "package.module.Class" if attribute.kind is Kind.ACTION else "package.module"
+    raise UnusableError(f"{attribute.name} {quoted(text)} is not a dotted Python name", rule)
+
+
+def _service(attribute: Attribute, scalar: Scalar) -> str:
+    fits = re.compile(_SERVICE_PATTERN).fullmatch
+    text = _text(attribute, scalar, fits, _SERVICE_RULE)
+    if fits(text):
+        return text
+    raise UnusableError(f"{attribute.name} {quoted(text)} is not allowed", _SERVICE_RULE)
+
+
+def _choice(attribute: Attribute, scalar: Scalar) -> str:
+    rule = f"write {' or '.join(attribute.choices)}"
+    text = _text(attribute, scalar, attribute.choices.__contains__, rule)
+    if text in attribute.choices:
+        return text
     raise UnusableError(
-        f"{attribute.name} {quoted(text)} is not a dotted Python name", f"write it like {example}"
+        f"{attribute.name} {quoted(text)} is not known", did_you_mean(text, attribute.choices) or rule
     )
 
 
-def _guarantee(attribute: Attribute, scalar: Scalar) -> str:
+def _url_path(attribute: Attribute, scalar: Scalar) -> str:
     text = _text(attribute, scalar)
-    if text in GUARANTEES:
-        return text
-    raise UnusableError(
-        f"{attribute.name} {quoted(text)} is not known",
-        did_you_mean(text, GUARANTEES) or f"write {' or '.join(GUARANTEES)}",
-    )
+    segments = text.removeprefix("/").removesuffix("/").split("/")
+    wrong = f"{attribute.name} {quoted(text)} is not allowed"
+    if segments == [""]:
+        raise UnusableError(wrong, "everything else of the application is under / as well; write /fantasm")
+    if any(segment in (".", "..") for segment in segments):
+        raise UnusableError(wrong, "segments of dots stand for other paths")
+    if not all(map(_PATH_SEGMENT.fullmatch, segments)):
+        raise UnusableError(
+            wrong, "write a path like /fantasm: letters, digits and -._~ between single slashes"
+        )
+    if len(text) > _LONGEST_PATH:
+        raise UnusableError(wrong, f"it is longer than {_LONGEST_PATH} characters")
+    return "/" + "/".join(segments)
 
 
 def _flag(attribute: Attribute, scalar: Scalar) -> bool:

@@ -1,20 +1,23 @@
-"""Running a step's action: continuation first, then execute."""
+"""Running a step's actions: exit, transition, entry, continuation, action, in Fantasm's order."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fantasm_gcp.action import Action
-from fantasm_gcp.core.codec import decode, encode
-from fantasm_gcp.core.context import Context, Contexts, Scope, StepObject
-from fantasm_gcp.core.definition import Machine, State
+from fantasm_gcp.core.commits import announcement, mentioned
+from fantasm_gcp.core.context import Context, Contexts, Page, Scope, StepObject
+from fantasm_gcp.core.definition import PSEUDO_INIT, Machine, State
+from fantasm_gcp.core.headers import checked
 from fantasm_gcp.core.records import Entry, Stored, Task
-from fantasm_gcp.core.step import Acted, announcement, follow_up
+from fantasm_gcp.core.step import Acted, Leaving, follow_up, landing, transition_of
 from fantasm_gcp.engine.delivery import Moved
 from fantasm_gcp.engine.enqueue import enqueue
+from fantasm_gcp.engine.logbook import ContextLogger
 from fantasm_gcp.engine.ports import Services
+from fantasm_gcp.engine.starting import start_of
 from fantasm_gcp.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -27,36 +30,69 @@ from fantasm_gcp.errors import (
 
 @dataclass(slots=True)
 class Acting:
-    """One attempt at a step: what its action is given, and whether its page was empty."""
+    """One attempt at a step: what it runs and what its actions are given.
+
+    ``before`` are the dotted names of the actions that run before the state's own and have not run yet.
+    """
 
     machine: Machine
     state: State
-    action: Action | None
+    before: tuple[str, ...]
+    actions: Mapping[str, Action]
     scope: Scope
     context: Context
     obj: StepObject
     empty_page: bool = False
 
+    def run_before(self, given: Context | Contexts) -> None:
+        """Runs the exit of the state that is left, the transition's action and the entry, each once."""
+        names, self.before = self.before, ()
+        for dotted in names:
+            self.run(dotted, given)
 
-def prepare(services: Services, task: Task) -> Acting:
-    """Looks up what a step runs and unpacks its context.
+    def run(self, dotted: str, given: Context | Contexts) -> Any:
+        """Runs one action and answers what it returned."""
+        self.scope.action = dotted
+        return self.actions[dotted].execute(given, self.obj)
+
+
+def prepare(services: Services, task: Task, started: float) -> Acting:
+    """Looks up what a step runs and unpacks its context; ``started`` is when its instance began.
 
     Raises ``MissingDefinitionError`` where this deployment does not know the machine or the state.
     """
     step = task.step
     machine = services.definitions.machines.get(step.machine)
-    state = machine.state(step.target) if machine else None
+    state = landing(machine, step) if machine else None
     if machine is None or state is None:
         raise MissingDefinitionError(
             f"definition missing: this deployment has no state {step.target!r} of a machine {step.machine!r}"
         )
     scope = Scope(
-        step.instance, step.machine, step.target, step.event, step.name, client=services.store.client
+        step.instance,
+        step.machine,
+        step.target,
+        step.event,
+        step.name,
+        started,
+        client=services.store.client,
+        require=services.definitions.machine,
+        headers=dict(task.headers),
     )
+    scope.logger = ContextLogger(step, scope, services.clock, machine.persistent_logging)
     if not task.context:
         raise StepError("the step's context is gone: the rows that its payload lay in were deleted")
-    action = services.actions[state.action] if state.action else None
-    return Acting(machine, state, action, scope, Context(scope, decode(task.context)), StepObject())
+    context = Context(scope, services.codec.decode(task.context), task.pages)
+    before = _before(machine, state, task)
+    return Acting(machine, state, before, services.actions, scope, context, StepObject())
+
+
+def _before(machine: Machine, state: State, task: Task) -> tuple[str, ...]:
+    """What runs before the state's own action."""
+    source = None if task.step.event == PSEUDO_INIT else machine.state(task.step.state)
+    transition = transition_of(machine, task.step)
+    names = (source.exit if source else None, transition.action if transition else None, state.entry)
+    return tuple(each for each in names if each is not None)
 
 
 def announce(services: Services, stored: Stored[Task], acting: Acting) -> Stored[Task]:
@@ -66,20 +102,29 @@ def announce(services: Services, stored: Stored[Task], acting: Acting) -> Stored
     page ends. The row as it is afterwards; raises ``Moved`` when another delivery changed it.
     """
     task = stored.row
+    acting.run_before(acting.context)
     if task.announced is not None:
         acting.obj["until"] = task.announced
-    following = next_token(acting, task)
-    if task.announced is not None or not following:
+    token = next_token(acting, task)
+    if task.announced is not None or not token:
         return stored
-    task_ahead = follow_up(task, encode(acting.context), following, services.clock())
-    commit = announcement(stored, task_ahead)
+    ahead = follow_up_of(services, acting, task, token)
     try:
-        version = services.store.commit(commit)[0]
+        version = services.store.commit(announcement(stored, ahead))[0]
     except (ConflictError, AlreadyExistsError, UnavailableError) as error:
         raise Moved(str(error)) from error
-    enqueue(services, [task_ahead])
-    mentioned = replace(task, ahead=(*task.ahead, task_ahead.step.name), announced=following)
-    return Stored(mentioned, version)
+    enqueue(services, [ahead])
+    return Stored(mentioned(task, ahead), version)
+
+
+def follow_up_of(
+    services: Services, acting: Acting, task: Task, token: str, *, by_token: bool = False
+) -> Task:
+    """The step of the next page, with the context as ``continuation`` left it."""
+    context = services.codec.encode(acting.context)
+    due = services.clock() + acting.state.continuation_countdown
+    page, headers = acting.context.pages[-1], checked(acting.scope.headers)
+    return follow_up(task, context, token, due, page, headers, by_token=by_token)
 
 
 def next_token(acting: Acting, task: Task) -> str:
@@ -88,28 +133,59 @@ def next_token(acting: Acting, task: Task) -> str:
     The chain ends with no token, with the step's own token again, and with an empty page.
     """
     token = task.hop.token if task.hop else None
-    returned = acting.action.continuation(acting.context, acting.obj, token)  # type: ignore[union-attr]  # checked at load
+    assert acting.state.action is not None, "the loader sees to it that a continuation state has an action"
+    acting.scope.action = acting.state.action
+    action: Any = acting.actions[acting.state.action]
+    known = set(acting.obj)
+    returned = action.continuation(acting.context, acting.obj, token)
     following = returned.decode() if isinstance(returned, bytes) else str(returned or "")
-    acting.empty_page = acting.obj.get("results") == [] or following == token
-    return "" if acting.empty_page else following
+    results = acting.obj.get("results")
+    ends = results == [] or following in ("", token)
+    handed_on = [acting.obj[name] for name in acting.obj.keys() - known]
+    acting.empty_page = results == [] or following == token or _is_empty(handed_on)
+    acting.obj["has_more_results"] = task.announced is not None or not ends
+    size = len(results) if isinstance(results, Sequence) and not isinstance(results, str | bytes) else 0
+    number, before = (task.hop.generation, task.hop.results) if task.hop else (0, 0)
+    page = Page(number, size, before, last=not acting.obj["has_more_results"])
+    acting.context = Context(acting.scope, acting.context, (*task.pages, page))
+    return "" if ends else following
 
 
-def execute(acting: Acting, entries: Sequence[Entry] | None) -> Acted:
-    """Runs ``execute`` with the context, or with the list of contexts that a fan-in collected."""
-    context, obj, scope = acting.context, acting.obj, acting.scope
-    event: Any = None
-    if acting.action is not None:
-        given: Context | Contexts = context
-        if entries is not None:
-            collected = (Context(scope, decode(each.context)) for each in entries)
-            given = Contexts(scope, context, collected)
-        event = acting.action.execute(given, obj)
+def _is_empty(handed_on: Sequence[Any]) -> bool:
+    """Whether a page holds nothing: all that ``continuation`` put into ``obj``, under whatever names."""
+    return bool(handed_on) and all(each is None or each in ([], (), {}) for each in handed_on)
+
+
+def execute(services: Services, acting: Acting, entries: Sequence[Entry] | None) -> Acted:
+    """Runs the actions that have not run yet, with the context or the contexts that a fan-in collected."""
+    given: Context | Contexts = acting.context
+    if entries is not None:
+        decoded = (Context(acting.scope, services.codec.decode(each.context), each.pages) for each in entries)
+        given = Contexts(acting.scope, acting.context, decoded)
+    acting.run_before(given)
+    event = acting.run(acting.state.action, given) if acting.state.action else None
     if event is not None and not isinstance(event, str):
         raise UnknownEventError(f"state {acting.state.name!r} returned {event!r}; an event is text")
+    scope = acting.scope
+    headers = checked(scope.headers)
+    leaving = [given.context if isinstance(given, Contexts) else given, *scope.forked]
+    starts = [start_of(services, each, scope, headers, i) for i, each in enumerate(scope.spawned)]
     return Acted(
         event=event,
-        context=encode(context),
+        leaving=tuple(_leaving(services, acting, event, i, each) for i, each in enumerate(leaving)),
         staged=tuple(scope.staged),
+        starts=tuple({each.instance.id: each for each in reversed(starts)}.values()),
         collected=tuple(each.key for each in entries or ()),
         empty_page=acting.empty_page,
+        headers=headers,
+        pages=() if entries is not None else acting.context.pages,
     )
+
+
+def _leaving(services: Services, acting: Acting, event: str | None, index: int, context: Context) -> Leaving:
+    """A context on its way out, with the text that tells its fan-in group from others."""
+    transition = acting.state.transition(event) if event is not None else None
+    target = acting.machine.state(transition.to) if transition else None
+    name = target.fan_in_group if target else None
+    group = services.codec.text(context[name]) if name is not None and name in context else ""
+    return Leaving(index, services.codec.encode(context), group)

@@ -6,9 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fantasm_gcp.core.names import StepName
-from fantasm_gcp.core.records import Collection, Commit, Delete, Entry, Stored, Task, Window, window_key
+from fantasm_gcp.core.records import (
+    Collection,
+    Commit,
+    Delete,
+    Entry,
+    RowKey,
+    Stored,
+    Task,
+    Window,
+    window_key,
+)
 from fantasm_gcp.engine.ports import Limits, Services
 from fantasm_gcp.errors import ConflictError, UnavailableError
+
+_DISCARDED = 400
+"""Entries that one commit deletes."""
 
 
 def close_window(services: Services, name: StepName, collection: Collection) -> None:
@@ -60,3 +73,10 @@ def read_batch(services: Services, task: Task) -> Sequence[Entry] | Cuts:
 def _most_parts(task: Task, limits: Limits) -> int:
     """How many parts fit into one commit: the row of each has the context."""
     return max(2, min(limits.window_parts, limits.commit_bytes // len(task.context)))
+
+
+def discard_entries(services: Services, collection: Collection) -> None:
+    """Deletes what a closed window holds. May be repeated."""
+    where = collection.window, collection.after, collection.until
+    while names := services.store.entry_names(*where, _DISCARDED):
+        services.store.commit(Commit(tuple(Delete(RowKey(Entry.kind, name)) for name in names)))

@@ -15,21 +15,23 @@ class Delivery:
     """What a callback says of itself.
 
     ``unanswered`` counts the earlier deliveries of this epoch that ended without an answer: their workers
-    were killed, or ran out of time.
+    were killed, or ran out of time. ``pending`` is until when, in seconds of the epoch, the transaction that
+    starts the step may still commit; 0 for a step that was there before its task.
     """
 
     step: StepName
     instance: InstanceId
     epoch: int = 0
     unanswered: int = 0
+    pending: float = 0.0
 
 
-Verdict = Literal["done", "replayed", "failed", "retry"]
+Verdict = Literal["done", "later", "replayed", "failed", "retry"]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a delivery; ``retry`` asks Cloud Tasks for another one."""
+    """What became of a delivery; ``retry`` asks Cloud Tasks for another one, ``later`` has made one."""
 
     verdict: Verdict
     message: str = ""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from fantasm_gcp.core.commits import closing
 from fantasm_gcp.core.names import InstanceId
 from fantasm_gcp.core.records import Instance, InstanceStatus, Stored, instance_key
-from fantasm_gcp.core.step import closing
 from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.errors import ConflictError, UnavailableError
 
@@ -20,9 +20,10 @@ def end_branch(services: Services, instance: InstanceId, stored: Stored[Instance
             stored = services.store.lookup([instance_key(instance)])[0]
         if stored is None or stored.row.status is InstanceStatus.COMPLETED:
             return
-        if services.store.in_flight(instance, 2):
+        stopped = stored.row.status is InstanceStatus.CANCELLED
+        if (stopped and stored.row.ended is not None) or services.store.in_flight(instance, 2):
             return
-        failed = services.store.has_failed(instance)
+        failed = not stopped and services.store.has_failed(instance)
         if failed and stored.row.status is InstanceStatus.FAILED:
             return
         try:

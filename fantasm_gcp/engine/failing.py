@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Sequence
 from dataclasses import replace
 
 from fantasm_gcp.core.names import digest
-from fantasm_gcp.core.records import Commit, Failure, Stored, Task, TaskStatus, Update
+from fantasm_gcp.core.records import Commit, Failure, LogLine, Stored, Task, TaskStatus, Update, Upsert
 from fantasm_gcp.core.retry import gives_up
-from fantasm_gcp.core.step import policy_of
+from fantasm_gcp.core.step import landing, policy_of
 from fantasm_gcp.engine.collecting import close_window
 from fantasm_gcp.engine.delivery import Answer, Delivery, Loaded
 from fantasm_gcp.engine.ending import end_branch
+from fantasm_gcp.engine.enqueue import enqueue
 from fantasm_gcp.engine.ports import Services
-from fantasm_gcp.errors import ConflictError, MissingDefinitionError, StepError, UnavailableError
+from fantasm_gcp.errors import ConflictError, MissingDefinitionError, RetryLater, StepError, UnavailableError
 
 log = logging.getLogger("fantasm_gcp.engine")
 
@@ -39,7 +41,7 @@ def exhausted(services: Services, task: Task, delivery: Delivery) -> bool:
     """
     machine = services.definitions.machines.get(task.step.machine)
     used = attempts_used(task, delivery)
-    if not used or machine is None or machine.state(task.step.target) is None:
+    if not used or machine is None or landing(machine, task.step) is None:
         return False
     return gives_up(policy_of(machine, task.step), used, _age(services, task))
 
@@ -58,10 +60,11 @@ def record_failure(
     *,
     attempts: int,
     began: float,
+    lines: Sequence[LogLine] = (),
 ) -> Answer:
     """Writes the error to the step's row; gives the step up when its policy says so or retrying is vain.
 
-    ``attempts`` counts all up to and with this one, which began at ``began``.
+    ``attempts`` counts all up to and with this one, which began at ``began``; ``lines`` are what it logged.
     """
     task = stored.row
     first = began if task.first_attempt is None else task.first_attempt
@@ -79,7 +82,7 @@ def record_failure(
     after = replace(after, status=TaskStatus.FAILED if failed else TaskStatus.QUEUED)
     _tell(after, error)
     try:
-        services.store.commit(Commit((Update(after, stored.version),)))
+        services.store.commit(Commit((Update(after, stored.version), *map(Upsert, lines))))
     except (ConflictError, UnavailableError):
         return Answer("retry", "another delivery of this step was faster")
     message = after.failure.error if after.failure else ""
@@ -87,6 +90,25 @@ def record_failure(
         return Answer("retry", message)
     end_branch(services, task.step.instance, loaded.instance)
     return Answer("failed", message)
+
+
+def put_off(
+    services: Services, stored: Stored[Task], delivery: Delivery, later: RetryLater, lines: Sequence[LogLine]
+) -> Answer:
+    """Tries a step again when its action wishes to: under a new epoch, which is no failed attempt."""
+    task = replace(
+        stored.row,
+        epoch=stored.row.epoch + 1,
+        due=services.clock() + later.seconds,
+        attempts=attempts_used(stored.row, delivery),
+        unanswered=0,
+    )
+    try:
+        services.store.commit(Commit((Update(task, stored.version), *map(Upsert, lines))))
+    except (ConflictError, UnavailableError):
+        return Answer("retry", "another delivery of this step was faster")
+    enqueue(services, [task])
+    return Answer("later", str(later))
 
 
 def _is_final(services: Services, task: Task, error: Exception) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from fantasm_gcp.core.definition import Machine
 from fantasm_gcp.core.names import InstanceId, StepName
-from fantasm_gcp.core.records import Instance, InstanceStatus, Record, Task
+from fantasm_gcp.core.records import Instance, InstanceStatus, LogLine, Record, Task
 
 T = TypeVar("T")
 
@@ -49,6 +49,9 @@ class History(Protocol):
     def records(self, instance: InstanceId, limit: int, cursor: str) -> Page[Record]:
         """The steps of an instance that are over, in no particular order."""
 
+    def logs(self, instance: InstanceId, limit: int, cursor: str) -> Page[LogLine]:
+        """What the actions of an instance logged, in no particular order."""
+
     def task(self, step: StepName) -> Task | None: ...
 
     def record(self, step: StepName) -> Record | None: ...
@@ -68,3 +71,8 @@ def status_counts(history: History, machines: Sequence[Machine]) -> dict[str, di
         machine.name: {status: history.count_instances(machine.name, status) for status in InstanceStatus}
         for machine in machines
     }
+
+
+def in_order(lines: Iterable[LogLine]) -> list[LogLine]:
+    """Lines as they were logged: by time, and those of one moment by their place in step and attempt."""
+    return sorted(lines, key=lambda each: (each.time, each.step.n, each.name.partition("-")[2]))

@@ -11,9 +11,12 @@ from typing import Any, Protocol
 
 from fantasm_gcp.action import Action
 from fantasm_gcp.core.callback import Callback
+from fantasm_gcp.core.casts import Cast
+from fantasm_gcp.core.codec import Codec
 from fantasm_gcp.core.definition import Definitions
 from fantasm_gcp.core.names import InstanceId, StepName
 from fantasm_gcp.core.records import Commit, Entry, RowKey, Stored
+from fantasm_gcp.core.spreading import Bounds
 
 
 class Reader(Protocol):
@@ -37,16 +40,20 @@ class Transaction(Reader, Protocol):
         """Lets go of what was read."""
 
 
-class ActingTransaction(Reader, Protocol):
-    """The transaction that a transactional state's action runs in; it commits when its block ends.
+class JoinedTransaction(Reader, Protocol):
+    """A transaction of the client that users have; somebody else commits it."""
 
-    Errors of the action pass through it as they are. ``client`` gives the client that takes part in it.
+    def stage(self, commit: Commit) -> None:
+        """Adds writes to those that are in it already."""
+
+
+class ActingTransaction(JoinedTransaction, Protocol):
+    """The transaction that a transactional state's actions run in; it commits when its block ends.
+
+    Errors of the actions pass through it as they are. ``client`` gives the client that takes part in it.
     """
 
     def client(self) -> Any: ...
-
-    def stage(self, commit: Commit) -> None:
-        """Adds writes to those that the action made."""
 
 
 class Store(Reader, Protocol):
@@ -64,6 +71,9 @@ class Store(Reader, Protocol):
 
     def acting_transaction(self) -> AbstractContextManager[ActingTransaction]:
         """A transaction of the client that actions use. Contention raises ``ConflictError``."""
+
+    def join(self, transaction: Any) -> JoinedTransaction:
+        """A user's ``google.cloud.datastore`` transaction that is under way, to add the engine's rows to."""
 
     def client(self) -> Any:
         """The Datastore client that actions use."""
@@ -99,14 +109,18 @@ class Limits:
     """Bounds of the engine, in bytes, seconds or numbers; the defaults are those of the documentation.
 
     ``definition_age`` is how long a step waits for a deployment that knows its machine and state.
+    ``pending`` is how long the task of a transactional start waits for that transaction's commit: a bit
+    longer than Datastore lets a transaction live.
     """
 
     inline_context: int = 24 * 1024
     definition_age: float = 24 * 3600
+    pending: float = 300.0
     fan_in_entries: int = 500
     fan_in_bytes: int = 16 * 1024 * 1024
     window_parts: int = 100
     commit_bytes: int = 7_000_000
+    spread: Bounds = field(default_factory=Bounds)
     contention_tries: int = 12
     transaction_tries: int = 5
 
@@ -117,6 +131,9 @@ class Services:
 
     definitions: Definitions
     actions: Mapping[str, Action]
+    casts: Mapping[str, Mapping[str, Cast]]
+    """Of each machine its arguments' types, by the arguments' names."""
+    codec: Codec
     store: Store
     queue: Queue
     root: str

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from fantasm_gcp.core.commits import commit_of
+from fantasm_gcp.core.names import started_of
 from fantasm_gcp.core.records import (
     Commit,
     Entry,
     Instance,
+    InstanceStatus,
+    LogLine,
     Outcome,
     Stored,
     Task,
     TaskStatus,
+    Window,
     instance_key,
     task_key,
     window_key,
 )
-from fantasm_gcp.core.step import Acted, Arrival, Attempt, Following, commit_of, decide, parts_of
+from fantasm_gcp.core.spreading import scatter, spread_out
+from fantasm_gcp.core.step import Acted, Attempt, Following, Leaving, Moment, decide, parts_of
 from fantasm_gcp.engine.acting import Acting, announce, execute, prepare
-from fantasm_gcp.engine.collecting import Cuts, close_window, read_batch
+from fantasm_gcp.engine.collecting import Cuts, close_window, discard_entries, read_batch
 from fantasm_gcp.engine.delivery import Answer, Delivery, Loaded, Moved
 from fantasm_gcp.engine.ending import end_branch
-from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight, replay
-from fantasm_gcp.engine.failing import attempts_used, exhausted, record_failure
-from fantasm_gcp.engine.ports import Services
+from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight, enqueue_unrecorded, replay
+from fantasm_gcp.engine.failing import attempts_used, exhausted, put_off, record_failure
+from fantasm_gcp.engine.ports import Reader, Services
 from fantasm_gcp.errors import (
     AlreadyExistsError,
     ConflictError,
     ContentionError,
+    HaltMachineError,
     RefusedError,
+    RetryLater,
     StepError,
     StoreError,
     UnavailableError,
 )
+
+log = logging.getLogger("fantasm_gcp.engine")
 
 
 def deliver(services: Services, delivery: Delivery) -> Answer:
@@ -66,12 +78,13 @@ def _deliver(services: Services, delivery: Delivery, attempt: int) -> Answer:
         enqueue(services, [stored.row])
         return Answer("replayed")
     enqueue_in_flight(services, stored.row.ahead)
-    if exhausted(services, stored.row, delivery):
+    stopped = loaded.instance is not None and loaded.instance.row.status is InstanceStatus.CANCELLED
+    if not stopped and exhausted(services, stored.row, delivery):
         used, now = attempts_used(stored.row, delivery), services.clock()
         error = StepError(f"{delivery.unanswered} of {used} attempts never answered: out of time or memory")
         return record_failure(services, loaded, stored, delivery, error, attempts=used, began=now)
     last_transaction = attempt + 1 >= services.limits.transaction_tries
-    return _Run(services, delivery, stored, loaded.instance, last_transaction).answer()
+    return _Run(services, delivery, stored, loaded.instance, last_transaction).answer(stopped)
 
 
 class _Run:
@@ -90,17 +103,21 @@ class _Run:
         self.delivery = delivery
         self.stored = stored
         self.instance = instance
+        self.acting: Acting | None = None
+        self.entries: Sequence[Entry] | None = None
         self.began = services.clock()
         self.number = attempts_used(stored.row, delivery) + 1
 
-    def answer(self) -> Answer:
-        """Acts and commits, and sees to what follows.
+    def answer(self, stopped: bool) -> Answer:
+        """Acts and commits, and sees to what follows; in a ``stopped`` instance nothing acts any more.
 
         What comes after the commit is no part of the attempt: it raises nothing but ``StoreError``, and the
         next delivery does it again.
         """
         try:
-            following, commit = self._act_and_commit()
+            following, commit = self._discard() if stopped else self._act_and_commit()
+        except RetryLater as later:
+            return put_off(self.services, self.stored, self.delivery, later, self._lines())
         except (RefusedError, ContentionError) as error:
             return self._failed(error)
         except (Moved, StoreError):
@@ -108,11 +125,12 @@ class _Run:
         except Exception as error:  # noqa: BLE001  the action is the user's: whatever it raises is recorded
             return self._failed(error)
         if commit is None:
-            return replay(self.services, self.delivery, Loaded(None, None))
+            raise Moved(f"another delivery of {self.delivery.step} decided")
         if commit.tasks:
             enqueue(self.services, commit.tasks)
         if following.ends_branch:
-            end_branch(self.services, self.delivery.instance, self.instance)
+            instance = None if following.acted.stops_instance else self.instance
+            end_branch(self.services, self.delivery.instance, instance)
         return Answer("done")
 
     def _failed(self, error: Exception) -> Answer:
@@ -125,37 +143,87 @@ class _Run:
             error,
             attempts=self.number,
             began=self.began,
+            lines=self._lines(),
         )
+
+    def _lines(self) -> tuple[LogLine, ...]:
+        """What the actions logged to be kept."""
+        if self.acting is None:
+            return ()
+        lines: tuple[LogLine, ...] = self.acting.scope.logger.take(self.stored.row.epoch, self.number)
+        return lines
 
     def _act_and_commit(self) -> tuple[Following, Commit | None]:
         """What follows, and the commit that was made of it: None where another delivery was faster."""
-        acting = prepare(self.services, self.stored.row)
+        try:
+            return self._act()
+        except HaltMachineError as halt:
+            following = Following(self._halted(halt), note=str(halt))
+            commit = self._commit(following)
+            if commit is not None and halt.log_level is not None:
+                log.log(halt.log_level, "%s halts: %s", self.delivery.step, halt)
+            return following, commit
+
+    def _act(self) -> tuple[Following, Commit | None]:
+        task = self.stored.row
+        if task.spread is not None:
+            machine = self.services.definitions.machines.get(task.step.machine)
+            return self._decided(scatter(machine, task, self.services.limits.spread, self._moment()))
+        acting = self.acting = prepare(self.services, task, self._started())
         if acting.state.continuation:
             self.stored = announce(self.services, self.stored, acting)
-        entries: Sequence[Entry] | None = None
-        if self.stored.row.collection is not None:
-            close_window(self.services, self.stored.row.step.name, self.stored.row.collection)
-            batch = read_batch(self.services, self.stored.row)
+        if task.collection is not None:
+            close_window(self.services, task.step.name, task.collection)
+            batch = read_batch(self.services, task)
             if isinstance(batch, Cuts) or not batch:
-                following = self._nothing_to_run(batch)
-                return following, self._commit(following)
-            entries = batch
+                return self._decided(self._nothing_to_run(batch))
+            self.entries = batch
         if acting.state.transactional:
-            return self._act_in_transaction(acting, entries)
-        following = decide(acting.machine, self.stored.row, execute(acting, entries), self.services.clock())
+            return self._act_in_transaction(acting)
+        return self._decided(self._following(acting, execute(self.services, acting, self.entries)))
+
+    def _decided(self, following: Following) -> tuple[Following, Commit | None]:
         return following, self._commit(following)
+
+    def _following(self, acting: Acting, acted: Acted) -> Following:
+        """What follows from what was acted; starts of machines without records happen ahead of the commit."""
+        following = decide(acting.machine, self.stored.row, acted, self._moment())
+        following = enqueue_unrecorded(self.services, following)
+        bounds = self.services.limits.spread
+        return spread_out(self.stored.row, following, acting.machine, bounds, self._moment())
+
+    def _moment(self) -> Moment:
+        return Moment(self.services.clock(), self.services.random())
+
+    def _started(self) -> float:
+        """When the instance began; its row may be gone where history was deleted by hand."""
+        return self.instance.row.started if self.instance else started_of(self.delivery.instance)
+
+    def _halted(self, halt: HaltMachineError) -> Acted:
+        """A branch that stops here: it keeps nothing of what the attempt staged."""
+        return Acted(
+            leaving=(Leaving(0, self.stored.row.context),),
+            collected=tuple(each.key for each in self.entries or ()),
+            outcome=Outcome.HALTED,
+            stops_instance=halt.scope == "instance",
+        )
+
+    def _discard(self) -> tuple[Following, Commit | None]:
+        """The end of a step whose instance was stopped: nothing runs, what it would have collected goes."""
+        collection = self.stored.row.collection
+        if collection is not None:
+            close_window(self.services, self.stored.row.step.name, collection)
+            discard_entries(self.services, collection)
+        return self._decided(Following(Acted(outcome=Outcome.CANCELLED)))
 
     def _nothing_to_run(self, batch: Sequence[Entry] | Cuts) -> Following:
         """A window that is empty, or one that is too large for a batch and goes on in parts."""
-        task = self.stored.row
         if isinstance(batch, Cuts):
-            parts = parts_of(task, batch.names, self.services.clock())
-            return Following(Acted(None, task.context, outcome=Outcome.SPLIT), parts)
-        return Following(Acted(None, task.context, outcome=Outcome.EMPTY))
+            parts = parts_of(self.stored.row, batch.names, self.services.clock())
+            return Following(Acted(outcome=Outcome.SPLIT), parts)
+        return Following(Acted(outcome=Outcome.EMPTY))
 
-    def _act_in_transaction(
-        self, acting: Acting, entries: Sequence[Entry] | None
-    ) -> tuple[Following, Commit]:
+    def _act_in_transaction(self, acting: Acting) -> tuple[Following, Commit]:
         """Acts inside the transaction that the step commits with; contention runs all of it again.
 
         After a few times contention is a failed attempt: the action may be too slow for it ever to end.
@@ -163,16 +231,13 @@ class _Run:
         try:
             with self.services.store.acting_transaction() as transaction:
                 acting.scope.client = transaction.client
-                current = transaction.lookup([self.stored.row.key])[0]
-                if current is None or current.version != self.stored.version:
-                    raise Moved(f"{self.delivery.step} was changed by another delivery")
-                acted = execute(acting, entries)
-                following = decide(acting.machine, self.stored.row, acted, self.services.clock())
-                window = None
-                if following.arrival is not None:
-                    head = transaction.lookup([window_key(following.arrival.group)])[0]
-                    window = head.row if head else None
-                commit = commit_of(self.stored, following, self._attempt(), window)
+                self._check_version(transaction.lookup([self.stored.row.key])[0])
+                following = self._following(acting, execute(self.services, acting, self.entries))
+                following = without_started(transaction, following)
+                keys = [window_key(each.group) for each in following.arrivals]
+                heads = transaction.lookup(keys) if keys else []
+                windows = {each.row.group: each.row for each in heads if each is not None}
+                commit = self._commit_of(following, windows)
                 transaction.stage(commit)
         except (ConflictError, AlreadyExistsError) as error:
             if self.last_transaction:
@@ -182,6 +247,10 @@ class _Run:
             raise Moved(str(error)) from error
         return following, commit
 
+    def _check_version(self, current: Stored[Task] | None) -> None:
+        if current is None or current.version != self.stored.version:
+            raise Moved(f"{self.delivery.step} was changed by another delivery")
+
     def _commit(self, following: Following) -> Commit | None:
         """Commits an outcome on whatever version the row has come to, without acting again.
 
@@ -190,9 +259,9 @@ class _Run:
         """
         for attempt in range(self.services.limits.contention_tries):
             try:
-                if following.arrival is not None:
-                    return self._arrive(following, following.arrival)
-                commit = commit_of(self.stored, following, self._attempt(), None)
+                if following.arrivals:
+                    return self._arrive(following)
+                commit = self._commit_of(following, {})
                 self.services.store.commit(commit)
             except (ConflictError, AlreadyExistsError, UnavailableError):
                 self.services.back_off(attempt)
@@ -203,29 +272,45 @@ class _Run:
                 if again.task.row.announced != self.stored.row.announced:
                     raise Moved(f"another delivery of {self.delivery.step} announced its page") from None
                 self.stored = again.task
+                following = without_started(self.services.store, following)
             else:
                 return commit
         raise UnavailableError(f"{self.delivery.step} stays contended")
 
-    def _arrive(self, following: Following, arrival: Arrival) -> Commit:
-        """Puts the entry into the open window, which an arrival only ever reads; opens one where none is.
+    def _arrive(self, following: Following) -> Commit:
+        """Puts the entries into the open windows, which an arrival only ever reads; opens those that are not.
 
-        Opening gives the locks back first: many transactions that all want to write the window would wait
-        for each other. The opener's entry goes in with the window, so no window is ever left unused.
+        Where none is open, opening gives the locks back first: many transactions that all want to write the
+        window would wait for each other. The opener's entries go in with the window, so no window is ever
+        left unused.
         """
         with self.services.store.begin() as transaction:
-            window, task = transaction.lookup([window_key(arrival.group), self.stored.row.key])
+            keys = [window_key(each.group) for each in following.arrivals]
+            *heads, task = transaction.lookup([*keys, self.stored.row.key])
+            windows = {each.row.group: each.row for each in heads if each is not None}
             if task is None or task.version != self.stored.version:
                 raise ConflictError(f"{self.delivery.step} was changed by another delivery")
-            commit = commit_of(self.stored, following, self._attempt(), window.row if window else None)
-            if window is not None:
+            commit = self._commit_of(following, windows)
+            if windows:
                 transaction.commit(commit)
                 return commit
         self.services.store.commit(commit)
         return commit
 
-    def _attempt(self) -> Attempt:
-        return Attempt(self.number, self.began, self.services.clock())
+    def _commit_of(self, following: Following, windows: Mapping[str, Window]) -> Commit:
+        attempt = Attempt(self.number, self.began, self.services.clock())
+        return commit_of(self.stored, following, attempt, windows, self.instance, self._lines())
+
+
+def without_started(reader: Reader, following: Following) -> Following:
+    """An outcome without the named starts that somebody else made meanwhile: their names are taken."""
+    named = [each for each in following.starts if each.named]
+    if not named:
+        return following
+    found = reader.lookup([each.instance.key for each in named])
+    taken = {each.row.id for each in found if each is not None}
+    kept = tuple(each for each in following.starts if each.instance.id not in taken)
+    return replace(following, starts=kept)
 
 
 def _overtaken(current: Task, loaded: Task) -> bool:

@@ -1,20 +1,21 @@
-"""Starting a machine, and running a failed step again."""
+"""Starting machines, and running a failed step again."""
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fantasm_gcp.core.codec import encode
-from fantasm_gcp.core.definition import AT_LEAST_ONCE, Machine
-from fantasm_gcp.core.names import InstanceId, StepName, instance_id, keyed_instance_id
+from fantasm_gcp.core.callback import PENDING_WAIT
+from fantasm_gcp.core.context import contexts_of, countdowns_of, method_of, start_key
+from fantasm_gcp.core.definition import AT_LEAST_ONCE
+from fantasm_gcp.core.headers import Headers
+from fantasm_gcp.core.names import InstanceId, StepName
 from fantasm_gcp.core.records import (
     Commit,
     Insert,
-    Instance,
     InstanceStatus,
     TaskStatus,
     Update,
@@ -22,15 +23,27 @@ from fantasm_gcp.core.records import (
     queued_again,
     task_key,
 )
-from fantasm_gcp.core.step import first_task
+from fantasm_gcp.core.step import Start
 from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight
-from fantasm_gcp.engine.ports import Services
-from fantasm_gcp.errors import AlreadyExistsError, ConflictError, UnavailableError
+from fantasm_gcp.engine.ports import JoinedTransaction, Services
+from fantasm_gcp.engine.starting import Wish, plan
+from fantasm_gcp.errors import (
+    AlreadyExistsError,
+    AlreadyStartedError,
+    ConflictError,
+    StartError,
+    UnavailableError,
+)
+
+log = logging.getLogger("fantasm_gcp.engine")
+
+_DAY = 24 * 3600
+"""Seconds for which Cloud Tasks remembers a name at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A start's instance; ``created`` is False where the idempotency key had started it before.
+    """A start's instance; ``created`` is False where its key or name had started it before.
 
     A machine that keeps no records cannot tell: there ``created`` is always True.
     """
@@ -41,51 +54,114 @@ class Started:
 
 def start(
     services: Services,
-    machine_name: str,
+    machine: str,
     context: Mapping[str, Any],
     *,
     method: str = "POST",
     key: str | None = None,
+    headers: Headers = (),
 ) -> Started:
     """Starts an instance of a machine. With a key, the same start twice is one instance.
 
-    Raises ``UnknownMachineError``, ``ContextTooLargeError``, ``TypeError`` for a value that cannot cross a
-    task boundary, and ``UnavailableError`` when it is not certain that the instance will run: then the same
-    start, with a key, may be tried again.
+    Raises what :func:`~fantasm_gcp.engine.starting.plan` raises, and ``UnavailableError`` when it is not
+    certain that the instance will run: then the same start, with a key, may be tried again.
     """
-    machine = services.definitions.machine(machine_name)
-    encoded = encode(context)
-    now = services.clock()
-    instance = keyed_instance_id(machine_name, key) if key else instance_id(machine_name, now, _nonce())
-    task = first_task(machine, instance, encoded, method, now)
-    if machine.guarantee == AT_LEAST_ONCE:
-        enqueue(services, [task], AT_LEAST_ONCE)
-        return Started(instance, created=True)
-    row = Instance(
-        instance, machine_name, InstanceStatus.RUNNING, now, task.step.name, definition_hash(machine)
+    wish = Wish(machine, context, _nonce(), method=method, key=key, headers=headers)
+    return launch(services, plan(services, wish))
+
+
+def start_many(
+    services: Services,
+    machine: str,
+    contexts: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+    *,
+    task_name: str | None = None,
+    method: str = "POST",
+    countdown: float | Sequence[float] = 0,
+    headers: Headers = (),
+    raise_if_exists: bool = False,
+    transaction: JoinedTransaction | None = None,
+) -> tuple[Started, ...]:
+    """Starts an instance for each context, in order.
+
+    Contexts, countdowns and names are those of :meth:`fantasm_gcp.Context.spawn`. In a ``transaction`` the
+    instances start if it commits, and only then. Raises what :func:`start` raises, ``ValueError`` for
+    countdowns or a method that cannot be, and with ``raise_if_exists`` :class:`AlreadyStartedError`: what
+    comes after it is not started.
+    """
+    given = contexts_of(contexts)
+    waits = countdowns_of(countdown, len(given))
+    started = []
+    for i, (context, wait) in enumerate(zip(given, waits, strict=True)):
+        key = None if task_name is None else start_key(task_name, i)
+        wish = Wish(machine, context, _nonce(), method_of(method), wait, key, headers)
+        made = _launch_one(services, wish, transaction)
+        if not made.created:
+            message = f"machine {machine!r} was started before under the name {task_name!r} ({made.instance})"
+            if raise_if_exists:
+                raise AlreadyStartedError(message)
+            log.info("%s", message)
+        started.append(made)
+    return tuple(started)
+
+
+def _launch_one(services: Services, wish: Wish, transaction: JoinedTransaction | None) -> Started:
+    if transaction is None:
+        return launch(services, plan(services, wish))
+    return launch_with(
+        services, plan(services, replace(wish, countdown=max(wish.countdown, PENDING_WAIT))), transaction
     )
+
+
+def launch(services: Services, start: Start) -> Started:
+    """Makes a planned start happen. May be repeated: the same instance is started once."""
+    instance, task = start.instance, start.task
+    if _keeps_no_records(services, start):
+        enqueue(services, [task], AT_LEAST_ONCE)
+        return Started(instance.id, created=True)
     try:
-        services.store.commit(Commit((Insert(row), Insert(task))))
+        services.store.commit(Commit((Insert(instance), Insert(task))))
     except AlreadyExistsError as error:
-        if key is None:
+        if not start.named:
             raise UnavailableError("the instance's name is taken, by chance: start again") from error
         enqueue_in_flight(services, [task.step.name])
-        return Started(instance, created=False)
+        return Started(instance.id, created=False)
     enqueue(services, [task])
-    return Started(instance, created=True)
+    return Started(instance.id, created=True)
+
+
+def launch_with(services: Services, start: Start, transaction: JoinedTransaction) -> Started:
+    """Adds a planned start to a caller's transaction: the instance runs if, and only if, that commits.
+
+    Its task is created before, so that nothing has to be done after the commit: it waits for the rows, and
+    goes away without them.
+    """
+    if _keeps_no_records(services, start):
+        raise StartError(
+            f"machine {start.instance.machine!r} keeps no records (guarantee at_least_once): "
+            "its start cannot be part of a transaction"
+        )
+    if start.named and transaction.lookup([start.instance.key])[0] is not None:
+        return Started(start.instance.id, created=False)
+    # An earlier transaction under the same name may have failed: its task's name is used up for a day.
+    epoch = 1 + int(services.clock()) % _DAY if start.named else 0
+    task = replace(start.task, epoch=epoch)
+    enqueue(services, [task], pending=task.due + services.limits.pending)
+    transaction.stage(Commit((Insert(start.instance), Insert(task))))
+    return Started(start.instance.id, created=True)
+
+
+def _keeps_no_records(services: Services, start: Start) -> bool:
+    return services.definitions.machine(start.instance.machine).guarantee == AT_LEAST_ONCE
 
 
 def _nonce() -> str:
     return secrets.token_hex(8)
 
 
-def definition_hash(machine: Machine) -> str:
-    """Equal for equal definitions: which version of a machine an instance was started with."""
-    return hashlib.sha256(repr(machine).encode()).hexdigest()[:16]
-
-
 def redrive(services: Services, step: StepName) -> bool:
-    """Runs a failed step again under a new epoch. False where the step is not there or has not failed.
+    """Runs a failed step again under a new epoch. False where the step is not there or has not failed, and
+    where its instance was stopped or its row deleted.
 
     May be called again after ``UnavailableError``, which it raises when it is not certain that the step runs.
     """
@@ -97,14 +173,13 @@ def redrive(services: Services, step: StepName) -> bool:
             enqueue(services, [stored.row])  # which an earlier call may have failed to do
             return False
         instance = services.store.lookup([instance_key(stored.row.step.instance)])[0]
+        if instance is None or instance.row.status is InstanceStatus.CANCELLED:
+            return False
         task = queued_again(stored.row, services.clock())
-        mutations = [Update(task, stored.version)]
-        if instance is not None:
-            redrives = instance.row.redrives + 1
-            running = replace(instance.row, status=InstanceStatus.RUNNING, ended=None, redrives=redrives)
-            mutations.append(Update(running, instance.version))
+        redrives = instance.row.redrives + 1
+        running = replace(instance.row, status=InstanceStatus.RUNNING, ended=None, redrives=redrives)
         try:
-            services.store.commit(Commit(tuple(mutations)))
+            services.store.commit(Commit((Update(task, stored.version), Update(running, instance.version))))
         except (ConflictError, UnavailableError):
             services.back_off(attempt)
         else:

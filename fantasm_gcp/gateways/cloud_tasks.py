@@ -94,10 +94,20 @@ def task_pb(parent: str, callback: Callback) -> Any:
     request.relative_uri = callback.url
     request.headers.update(callback.headers)
     request.body = callback.body
+    if callback.target is not None:
+        _fill_routing(request.app_engine_routing, callback.target)
     if callback.due is not None:
         _fill_seconds(task.schedule_time, callback.due)
     _fill_retry(task.retry_config, callback.retry, callback.queue_gives_up)
     return task
+
+
+def _fill_routing(routing: Any, target: str) -> None:
+    """``service``, ``version.service`` or ``instance.version.service``."""
+    service, *narrower = reversed(target.split("."))
+    routing.service = service
+    for name, value in zip(("version", "instance"), narrower, strict=False):
+        setattr(routing, name, value)
 
 
 def _fill_retry(config: Any, retry: RetryPolicy, queue_gives_up: bool) -> None:

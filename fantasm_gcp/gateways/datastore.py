@@ -26,6 +26,7 @@ from fantasm_gcp.core.records import (
     Stored,
     Task,
     Update,
+    Upsert,
 )
 from fantasm_gcp.errors import StoreError
 from fantasm_gcp.gateways.payloads import KEEP_SECONDS, KIND, Inline, Reference, Remembered, place, unpack
@@ -122,6 +123,8 @@ class DatastoreStore:
                 self._fill(pb.update, row)
                 pb.base_version = version
                 pb.conflict_resolution_strategy = FAIL
+            case Upsert(row):
+                self._fill(pb.upsert, row)
             case Delete(key, version):
                 self.wire.fill_key(pb.delete, key)
                 if version is not None:
@@ -151,7 +154,9 @@ class DatastoreStore:
             properties = Properties(pb.upsert)
             properties.blob("content", chunk)
             properties.text("service", self.wire.place.service)
-            properties.moment("expires", self._clock() + KEEP_SECONDS)
+            properties.moment(
+                "expires", self._clock() + KEEP_SECONDS, indexed=True
+            )  # the scrubber looks for it
             upserts.append(pb)
         per_commit = max(1, PAYLOAD_COMMIT_BYTES // len(chunks[0]))
         for i in range(0, len(upserts), per_commit):
@@ -162,6 +167,9 @@ class DatastoreStore:
 
     def begin(self) -> DatastoreTransaction:
         return DatastoreTransaction(self, self.wire.begin())
+
+    def join(self, transaction: datastore.Transaction) -> DatastoreJoinedTransaction:
+        return DatastoreJoinedTransaction(self, transaction)
 
     @contextmanager
     def acting_transaction(self) -> Iterator[DatastoreActingTransaction]:
@@ -214,27 +222,34 @@ class DatastoreTransaction:
         self._store.wire.rollback(self._id)
 
 
-class DatastoreActingTransaction:
-    """Implements ``engine.ports.ActingTransaction`` by a transaction of the client that actions use."""
+class DatastoreJoinedTransaction:
+    """Implements ``engine.ports.JoinedTransaction`` by a transaction of the public client."""
 
-    def __init__(
-        self, store: DatastoreStore, client: datastore.Client, transaction: datastore.Transaction
-    ) -> None:
+    def __init__(self, store: DatastoreStore, transaction: datastore.Transaction) -> None:
         self._store = store
-        self._client = client
         self._transaction = transaction
-
-    def client(self) -> datastore.Client:
-        """The client, but for transactions and batches of its own: they would commit by themselves."""
-        inside = object.__new__(type(self._client))  # clients refuse to be copied
-        vars(inside).update(vars(self._client), transaction=_refuse_nesting, batch=_refuse_nesting)
-        return inside
 
     def lookup(self, keys: Sequence[RowKey]) -> Sequence[Stored[Any] | None]:
         return self._store.lookup_in(keys, self._transaction.id)
 
     def stage(self, commit: Commit) -> None:
         self._transaction.mutations.extend(map(types.Mutation.wrap, self._store.mutations(commit)))
+
+
+class DatastoreActingTransaction(DatastoreJoinedTransaction):
+    """Implements ``engine.ports.ActingTransaction`` by a transaction of the client that actions use."""
+
+    def __init__(
+        self, store: DatastoreStore, client: datastore.Client, transaction: datastore.Transaction
+    ) -> None:
+        super().__init__(store, transaction)
+        self._client = client
+
+    def client(self) -> datastore.Client:
+        """The client, but for transactions and batches of its own: they would commit by themselves."""
+        inside = object.__new__(type(self._client))  # clients refuse to be copied
+        vars(inside).update(vars(self._client), transaction=_refuse_nesting, batch=_refuse_nesting)
+        return inside
 
 
 def _refuse_nesting(*_: Any, **__: Any) -> NoReturn:

@@ -11,6 +11,7 @@ from fantasm_gcp.core.names import InstanceId, StepName
 from fantasm_gcp.core.records import (
     Instance,
     InstanceStatus,
+    LogLine,
     Record,
     RowKey,
     Task,
@@ -63,6 +64,9 @@ class DatastoreHistory:
 
     def records(self, instance: InstanceId, limit: int, cursor: str) -> Page[Record]:
         return self._page(Query(Record.kind, {"instance": instance}, limit, cursor=_cursor(cursor)))
+
+    def logs(self, instance: InstanceId, limit: int, cursor: str) -> Page[LogLine]:
+        return self._page(Query(LogLine.kind, {"instance": instance}, limit, cursor=_cursor(cursor)))
 
     def counts(self, machine: str, state: str, instance: InstanceId | None) -> StateCounts:
         where: dict[str, str | bool] = {"state": state}

@@ -6,10 +6,12 @@ engine or the console needs a composite index.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fantasm_gcp.core.context import Page
 from fantasm_gcp.core.names import InstanceId, StepName
 from fantasm_gcp.core.records import (
     Collection,
@@ -18,9 +20,11 @@ from fantasm_gcp.core.records import (
     Hop,
     Instance,
     InstanceStatus,
+    LogLine,
     Outcome,
     Record,
     Row,
+    Spread,
     Step,
     Task,
     TaskStatus,
@@ -57,26 +61,26 @@ class Properties:
         value_pb.boolean_value = value
         value_pb.exclude_from_indexes = not indexed
 
-    def moment(self, name: str, seconds: float | None) -> None:
+    def moment(self, name: str, seconds: float | None, *, indexed: bool = False) -> None:
         if seconds is not None:
             whole = math.floor(seconds)
             value_pb = self._properties[name]
             value_pb.timestamp_value.seconds = whole
             value_pb.timestamp_value.nanos = min(round((seconds - whole) * 1e6), 999_999) * 1000
-            value_pb.exclude_from_indexes = True
+            value_pb.exclude_from_indexes = not indexed
 
     def blob(self, name: str, value: bytes) -> None:
         value_pb = self._properties[name]
         value_pb.blob_value = value
         value_pb.exclude_from_indexes = True
 
-    def texts(self, name: str, values: tuple[str, ...]) -> None:
+    def texts(self, name: str, values: tuple[str, ...], *, indexed: bool = False) -> None:
         if values:
             array = self._properties[name].array_value
             for value in values:
                 value_pb = array.values.add()
                 value_pb.string_value = value
-                value_pb.exclude_from_indexes = True
+                value_pb.exclude_from_indexes = not indexed
 
     def get_text(self, name: str) -> str | None:
         return self._properties[name].string_value if name in self._properties else None
@@ -131,12 +135,15 @@ def _write_instance(row: Instance, to: Properties) -> None:
     to.text("definition", row.definition)
     to.number("closings", row.closings)
     to.number("redrives", row.redrives)
+    to.text("parent", row.parent, indexed=True)
+    to.text("note", row.note or None)
     for machine in ("", row.machine):
         for status in ("", row.status):
             to.text(*listed(machine, status, row.started), indexed=True)
 
 
 def _read_instance(of: Properties, _: bytes) -> Instance:
+    parent = of.get_text("parent")
     return Instance(
         id=InstanceId(of.need_text("instance")),
         machine=of.need_text("machine"),
@@ -147,6 +154,8 @@ def _read_instance(of: Properties, _: bytes) -> Instance:
         definition=of.need_text("definition"),
         closings=of.need_number("closings"),
         redrives=of.need_number("redrives"),
+        parent=None if parent is None else InstanceId(parent),
+        note=of.get_text("note") or "",
     )
 
 
@@ -193,15 +202,32 @@ def _write_task(row: Task, to: Properties) -> None:
         to.text("chain_origin", row.hop.origin)
         to.number("chain_generation", row.hop.generation)
         to.text("chain_token", row.hop.token)
+        to.number("chain_results", row.hop.results)
     if row.collection is not None:
         to.text("group", row.collection.group)
         to.text("window", row.collection.window)
         to.text("after", row.collection.after)
         to.text("until", row.collection.until)
+    if row.spread is not None:
+        to.number("spread_first", row.spread.first)
+        to.number("spread_last", row.spread.last)
+    to.text("target", row.target)
+    to.text("headers", json.dumps(row.headers) if row.headers else None)
+    _write_pages(row.pages, to)
+
+
+def _write_pages(pages: tuple[Page, ...], to: Properties) -> None:
+    if pages:
+        to.text("pages", json.dumps([[each.number, each.size, each.before, each.last] for each in pages]))
+
+
+def _read_pages(of: Properties) -> tuple[Page, ...]:
+    return tuple(Page(*each) for each in json.loads(of.get_text("pages") or "[]"))
 
 
 def _read_task(of: Properties, context: bytes) -> Task:
     error, origin, group = of.get_text("error"), of.get_text("chain_origin"), of.get_text("group")
+    spread = of.get_number("spread_first")
     return Task(
         step=_read_step(of),
         context=context,
@@ -220,12 +246,21 @@ def _read_task(of: Properties, context: bytes) -> Task:
         announced=of.get_text("announced"),
         hop=None
         if origin is None
-        else Hop(origin, of.need_number("chain_generation"), of.need_text("chain_token")),
+        else Hop(
+            origin,
+            of.need_number("chain_generation"),
+            of.need_text("chain_token"),
+            of.get_number("chain_results") or 0,
+        ),
         collection=None
         if group is None
         else Collection(
             group, StepName(of.need_text("window")), of.need_text("after"), of.need_text("until")
         ),
+        spread=None if spread is None else Spread(spread, of.need_number("spread_last")),
+        target=of.get_text("target"),
+        headers=tuple((name, value) for name, value in json.loads(of.get_text("headers") or "[]")),
+        pages=_read_pages(of),
     )
 
 
@@ -276,11 +311,42 @@ def _write_entry(row: Entry, to: Properties) -> None:
     to.text("window", row.window, indexed=True)
     to.text("name", row.name)
     to.text("source", row.source)
+    _write_pages(row.pages, to)
 
 
 def _read_entry(of: Properties, context: bytes) -> Entry:
     return Entry(
-        of.need_text("name"), StepName(of.need_text("window")), StepName(of.need_text("source")), context
+        of.need_text("name"),
+        StepName(of.need_text("window")),
+        StepName(of.need_text("source")),
+        context,
+        _read_pages(of),
+    )
+
+
+def _write_line(row: LogLine, to: Properties) -> None:
+    _write_step(row.step, to)
+    to.text("step", row.step.name, indexed=True)
+    to.text("name", row.name)
+    to.text("action", row.action)
+    to.moment("time", row.time)
+    to.number("level", row.level)
+    to.text("message", row.message)
+    to.texts("tags", row.tags, indexed=True)
+    to.text("stack", row.stack)
+    to.moment("expires", row.time + KEEP_SECONDS)
+
+
+def _read_line(of: Properties, _: bytes) -> LogLine:
+    return LogLine(
+        name=of.need_text("name"),
+        step=_read_step(of),
+        action=of.need_text("action"),
+        time=of.need_moment("time"),
+        level=of.need_number("level"),
+        message=of.need_text("message"),
+        tags=of.get_texts("tags"),
+        stack=of.get_text("stack"),
     )
 
 
@@ -290,6 +356,7 @@ _WRITERS: Mapping[type, Callable[[Any, Properties], None]] = {
     Record: _write_record,
     Window: _write_window,
     Entry: _write_entry,
+    LogLine: _write_line,
 }
 
 _READERS: Mapping[str, Callable[[Properties, bytes], Row]] = {
@@ -298,6 +365,7 @@ _READERS: Mapping[str, Callable[[Properties, bytes], Row]] = {
     Record.kind: _read_record,
     Window.kind: _read_window,
     Entry.kind: _read_entry,
+    LogLine.kind: _read_line,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from fantasm_gcp.local.rpc import LocalChannel
 from fantasm_gcp.local.tasks import Attempt, Outcome, TasksServer, WsgiDelivery
 from fantasm_gcp.settings import Settings
 from fantasm_gcp.testing.clock import VirtualClock
-from fantasm_gcp.testing.faults import Around, Rpc, intercepted
+from fantasm_gcp.testing.faults import Around, Crash, Rpc, intercepted
 from fantasm_gcp.web.extension import Fantasm
 
 PROJECT = "test"
@@ -60,7 +61,12 @@ class Harness:
             definitions=str(Path(definitions).resolve()),
         )
         self.fantasm = Fantasm(
-            self.app, settings, channels=self._channels, clock=self.clock, sleep=self._wait
+            self.app,
+            settings,
+            channels=self._channels,
+            clock=self.clock,
+            sleep=self._wait,
+            chance=random.Random(0).random,  # noqa: S311  the same on every run
         )
         self._deliver = WsgiDelivery(self.app)
         self.client = Client(self.app)
@@ -79,11 +85,11 @@ class Harness:
 
     def start(self, url: str, **options: Any) -> TestResponse:
         """Requests a URL under ``/fantasm/fsm/``, by GET unless ``method`` says otherwise."""
-        return self.client.open(f"/fantasm/fsm/{url}", **options)
+        return self.client.open(f"{self.fantasm.definitions.root}/fsm/{url}", **options)
 
     def get(self, path: str) -> Any:
         """The JSON that a path under ``/fantasm/api/`` answers."""
-        return self.client.get(f"/fantasm/api/{path}").json
+        return self.client.get(f"{self.fantasm.definitions.root}/api/{path}").json
 
     def next_attempt(self) -> Attempt | None:
         """Moves the clock to the next task that is due and begins an attempt at it."""
@@ -105,13 +111,17 @@ class Harness:
     def run(self, most: int = 10_000) -> int:
         """Delivers every task that is or becomes due, and answers how many deliveries that took.
 
+        A delivery in which the worker crashes is one that nobody answers: its task comes again.
         Raises ``RuntimeError`` when the queue is not empty after ``most`` of them.
         """
         for deliveries in range(most):
             attempt = self.next_attempt()
             if attempt is None:
                 return deliveries
-            self.deliver(attempt)
+            try:
+                self.deliver(attempt)
+            except Crash:
+                self.tasks.finish(attempt, None)
         raise RuntimeError(f"still not idle after {most} deliveries")
 
     def __enter__(self) -> Harness:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask import request
 from werkzeug.exceptions import BadRequest, NotFound
 
-from fantasm_gcp.core.definition import Machine
+from fantasm_gcp.builtin import MACHINES as BUILT_IN
+from fantasm_gcp.core.definition import Countdown, Machine, State, Transition
 from fantasm_gcp.core.moments import iso
 from fantasm_gcp.core.names import TASK_NAME_LIMIT, InstanceId, StepName
-from fantasm_gcp.core.records import Instance, InstanceStatus, Record, Step, Task
-from fantasm_gcp.engine.history import History, Page, StateCounts, state_counts, status_counts
+from fantasm_gcp.core.records import Instance, InstanceStatus, LogLine, Record, Step, Task
+from fantasm_gcp.engine.history import History, Page, StateCounts, in_order, state_counts, status_counts
 from fantasm_gcp.errors import RefusedError
 from fantasm_gcp.web.current import current_fantasm
 
@@ -33,21 +35,46 @@ def machines() -> dict[str, Any]:
 def _machine(machine: Machine) -> dict[str, Any]:
     return {
         "machine": machine.name,
+        "built_in": machine.name in BUILT_IN,
         "queue": machine.queue,
-        "states": [
-            {
-                "state": state.name,
-                "action": state.action,
-                "initial": state.initial,
-                "final": state.final,
-                "continuation": state.continuation,
-                "fan_in": state.fan_in,
-                "transactional": state.transactional,
-                "transitions": [{"event": each.event, "to": each.to} for each in state.transitions],
-            }
-            for state in machine.states
-        ],
+        "target": machine.target,
+        "guarantee": machine.guarantee,
+        "persistent_logging": machine.persistent_logging,
+        "context_types": dict(machine.context_types),
+        "states": [_state(each) for each in machine.states],
     }
+
+
+def _state(state: State) -> dict[str, Any]:
+    return {
+        "state": state.name,
+        "entry": state.entry,
+        "action": state.action,
+        "exit": state.exit,
+        "initial": state.initial,
+        "final": state.final,
+        "continuation": state.continuation,
+        "continuation_countdown": state.continuation_countdown,
+        "fan_in": state.fan_in,
+        "fan_in_group": state.fan_in_group,
+        "transactional": state.transactional,
+        "transitions": [_transition(each) for each in state.transitions],
+    }
+
+
+def _transition(transition: Transition) -> dict[str, Any]:
+    return {
+        "event": transition.event,
+        "to": transition.to,
+        "action": transition.action,
+        "queue": transition.queue,
+        "target": transition.target,
+        "countdown": _countdown(transition.countdown),
+    }
+
+
+def _countdown(countdown: Countdown | None) -> dict[str, float] | None:
+    return None if countdown is None else {"minimum": countdown.minimum, "maximum": countdown.maximum}
 
 
 def instances() -> dict[str, Any]:
@@ -101,6 +128,8 @@ def instance_summary(instance: Instance) -> dict[str, Any]:
         "started": iso(instance.started),
         "ended": iso(instance.ended),
         "definition": instance.definition,
+        "parent": instance.parent,
+        "note": instance.note,
     }
 
 
@@ -129,6 +158,41 @@ def _tasks(instance: InstanceId, limit: int, *, failed: bool) -> dict[str, Any]:
     cursor = request.args.get("failed_cursor" if failed else "in_flight_cursor", "")
     page = _listed(lambda: history.tasks(instance, failed=failed, limit=limit, cursor=cursor))
     return _page(page, task_of)
+
+
+def logs(name: str) -> dict[str, Any]:
+    """What the actions of an instance logged, where its machine keeps that.
+
+    ``limit`` and ``cursor`` are arguments. The lines of a page are in order of time, the pages are not: a
+    limit above the number of lines gets all of them in order. Of an instance that has no row, because its
+    machine keeps none, there may be lines all the same.
+    """
+    limit, cursor = page_arguments()
+    history: History = current_fantasm().history
+    page: Page[LogLine] = Page(())
+    if _can_be_a_key(name):
+        page = _listed(lambda: history.logs(InstanceId(name), limit, cursor))
+    if not page.items:
+        find_instance(name)
+    return {"logs": [line_of(each) for each in in_order(page.items)], "cursor": page.cursor}
+
+
+def line_of(line: LogLine) -> dict[str, Any]:
+    """A line of a log; ``from`` and ``event`` are of the transition that its step fired."""
+    return {
+        "time": iso(line.time),
+        "level": logging.getLevelName(line.level),
+        "step": line.step.name,
+        "branch": line.step.branch,
+        "from": line.step.state,
+        "event": line.step.event,
+        "state": line.step.target,
+        "n": line.step.n,
+        "action": line.action,
+        "message": line.message,
+        "tags": list(line.tags),
+        "stack": line.stack,
+    }
 
 
 def step(name: str, step_name: str) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
 
 from fantasm_gcp.core.codec import CONTEXT_LIMIT
+from fantasm_gcp.core.context import method_of
+from fantasm_gcp.core.headers import PREFIX, RESERVED, Headers, canonical, checked
 from fantasm_gcp.errors import StartError
 
 BODY_LIMIT = 3 * CONTEXT_LIMIT
@@ -19,16 +21,22 @@ BODY_LIMIT = 3 * CONTEXT_LIMIT
 
 KEY_HEADER = "Idempotency-Key"
 METHOD_ARGUMENT = "method"
+IMMEDIATE_ARGUMENT = "__im__"
+_YES = frozenset({"1", "true", "yes", "on"})
 _NAME = re.compile("[^\x00-\x1f\x7f\ud800-\udfff]{1,500}")
 
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """The context, the HTTP method that the instance's tasks use, and the caller's idempotency key."""
+    """The context, the HTTP method that the instance's tasks use, the caller's idempotency key, the
+    instance's headers, and whether the whole machine is to run within the request.
+    """
 
     context: dict[str, Any]
     method: str
     key: str | None
+    headers: Headers
+    immediate: bool
 
 
 def read_start(request: Request) -> StartRequest:
@@ -40,19 +48,41 @@ def read_start(request: Request) -> StartRequest:
     request.max_content_length = request.max_form_memory_size = BODY_LIMIT
     request.max_form_parts = None
     context = _of_pairs(request.args) | _of_body(request)
-    method = str(context.pop(METHOD_ARGUMENT, request.method)).upper()
-    if method not in ("GET", "POST"):
-        raise StartError(f"method={method!r} is not known: GET or POST")
+    immediate = str(context.pop(IMMEDIATE_ARGUMENT, "")).lower() in _YES
+    try:
+        method = method_of(str(context.pop(METHOD_ARGUMENT, request.method)))
+        headers = checked(_own_headers(request))
+    except ValueError as error:
+        raise StartError(str(error)) from error
     _check_names(context)
     key = request.headers.get(KEY_HEADER)
     if key is not None and not _NAME.fullmatch(key):
         raise StartError(f"the {KEY_HEADER} header must be 1 to 500 characters of text")
-    return StartRequest(context, method, key)
+    return StartRequest(context, method, key, headers, immediate)
+
+
+def _own_headers(request: Request) -> list[tuple[str, str]]:
+    """The headers that the instance is to keep; the engine's own are not among them, whoever sent them."""
+    found = [(canonical(name), value) for name, value in request.headers.items()]
+    return [(name, value) for name, value in found if name.startswith(PREFIX) and name not in RESERVED]
+
+
+def kept_headers(request: Request) -> Headers:
+    """The headers of an instance, as a task of it brings them. Raises ``ValueError``."""
+    return checked(_own_headers(request))
 
 
 def _of_pairs(pairs: MultiDict[str, str]) -> dict[str, Any]:
-    """Arguments are text; one that is given several times is a list."""
-    return {name: values[0] if len(values) == 1 else values for name, values in pairs.lists()}
+    """Arguments are text; one that is given several times is a list, and so is ``name[]``, however often."""
+    found: dict[str, Any] = {}
+    for name, values in pairs.lists():
+        if name.endswith("[]"):
+            earlier = found.get(name[:-2], [])
+            found[name[:-2]] = [*(earlier if isinstance(earlier, list) else [earlier]), *values]
+        else:
+            given = [*found[name], *values] if name in found else values
+            found[name] = given[0] if len(given) == 1 else given
+    return found
 
 
 def _of_body(request: Request) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request, url_for
@@ -11,7 +12,7 @@ from werkzeug.exceptions import BadRequest, MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter
 
 from fantasm_gcp.console.views import add_pages
-from fantasm_gcp.core.callback import EPOCH_HEADER, INSTANCE_HEADER, STEP_HEADER
+from fantasm_gcp.core.callback import EPOCH_HEADER, INSTANCE_HEADER, PENDING_HEADER, STEP_HEADER
 from fantasm_gcp.core.carried import GUARANTEE_HEADER, carried
 from fantasm_gcp.core.definition import AT_LEAST_ONCE
 from fantasm_gcp.core.names import InstanceId, StepName
@@ -22,17 +23,17 @@ from fantasm_gcp.engine.delivery import Answer, Delivery
 from fantasm_gcp.engine.runner import deliver
 from fantasm_gcp.engine.start import start
 from fantasm_gcp.web import api, guard
-from fantasm_gcp.web.arguments import read_start
+from fantasm_gcp.web.arguments import kept_headers, read_start
 from fantasm_gcp.web.current import current_fantasm
+from fantasm_gcp.web.immediate import run_immediately
 from fantasm_gcp.web.responses import as_json, register_error_answers
 
-ROOT = "/fantasm"
 BOTH = ["GET", "POST"]
 
 
-def blueprint() -> Blueprint:
-    """A blueprint with every path, guarded; made anew for each application."""
-    made = Blueprint("fantasm", "fantasm_gcp.console", url_prefix=ROOT, static_folder="static")
+def blueprint(root: str) -> Blueprint:
+    """A blueprint with every path under ``root``, guarded; made anew for each application."""
+    made = Blueprint("fantasm", "fantasm_gcp.console", url_prefix=root, static_folder="static")
     made.before_request(_guard)
     register_error_answers(made)
     made.add_url_rule("/fsm/<machine>/", "start", start_machine, methods=BOTH, strict_slashes=False)
@@ -41,6 +42,7 @@ def blueprint() -> Blueprint:
         ("/api/machines", api.machines),
         ("/api/instances", api.instances),
         ("/api/instances/<name>", api.instance),
+        ("/api/instances/<name>/logs", api.logs),
         ("/api/instances/<name>/steps/<step_name>", api.step),
     ):
         made.add_url_rule(path, f"api_{view.__name__}", as_json(view))
@@ -65,7 +67,13 @@ def start_machine(machine: str) -> ResponseReturnValue:
     services.definitions.machine(machine)
     asked = read_start(request)
     try:
-        started = start(services, machine, asked.context, method=asked.method, key=asked.key)
+        if asked.immediate:
+            return Response(
+                json.dumps(run_immediately(services, machine, asked)), mimetype="application/json"
+            )
+        started = start(
+            services, machine, asked.context, method=asked.method, key=asked.key, headers=asked.headers
+        )
     except TypeError as error:
         raise BadRequest(str(error)) from error
     name = started.instance
@@ -83,7 +91,7 @@ def deliver_step(machine: str, state: str, event: str, target: str) -> ResponseR
     if not step or not instance:
         raise BadRequest(
             f"{machine}/{state}/{event}/{target} is a step, which Cloud Tasks calls; "
-            f"people start {ROOT}/fsm/{machine}/"
+            f"people start {services.root}/fsm/{machine}/"
         )
     if request.headers.get(GUARANTEE_HEADER) == AT_LEAST_ONCE:
         answer = deliver_carried(services, _carried(InstanceId(instance), machine, state, event, target))
@@ -93,6 +101,7 @@ def deliver_step(machine: str, state: str, event: str, target: str) -> ResponseR
         InstanceId(instance),
         epoch=_number(request.headers.get(EPOCH_HEADER)),
         unanswered=_unanswered(request.headers),
+        pending=_number(request.headers.get(PENDING_HEADER)),
     )
     return _answer(deliver(services, delivery), step)
 
@@ -107,9 +116,11 @@ def _carried(instance: InstanceId, machine: str, state: str, event: str, target:
             state=state,
             event=event,
             target=target,
+            epoch=_number(request.headers.get(EPOCH_HEADER)),
             queue=request.headers.get("X-AppEngine-QueueName", "default"),
             method=request.method,
             now=current_fantasm().services.clock(),
+            kept=kept_headers(request),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise BadRequest("the headers of this step are not those of a task of fantasm_gcp") from error
@@ -130,7 +141,7 @@ def _unanswered(headers: Headers) -> int:
 
 
 def _number(header: str | None) -> int:
-    return int(header[:9]) if header and header.isascii() and header.isdigit() else 0
+    return int(header[:12]) if header and header.isascii() and header.isdigit() else 0
 
 
 def graph(machine: str) -> ResponseReturnValue:
@@ -156,4 +167,5 @@ def unknown_path(unknown: str) -> ResponseReturnValue:
     allowed = [method for method in BOTH if paths.test(request.path, method) and _is_known(paths, method)]
     if allowed:
         raise MethodNotAllowed(allowed)
-    raise NotFound(f"there is nothing at {ROOT}/{unknown}; the console is at {ROOT}/")
+    root = current_fantasm().services.root
+    raise NotFound(f"there is nothing at {root}/{unknown}; the console is at {root}/")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from flask import current_app
 
 from fantasm_gcp.console.views import Served
 from fantasm_gcp.engine.ports import Services
+from fantasm_gcp.engine.start import Started
 
 EXTENSION = "fantasm"
 """Its key in ``app.extensions``."""
@@ -18,6 +19,12 @@ class Serving(Served, Protocol):
 
     @property
     def services(self) -> Services: ...
+
+    @property
+    def datastore(self) -> Any:
+        """The Datastore client that actions use."""
+
+    def start_machine(self, machine: str, *arguments: Any, **options: Any) -> tuple[Started, ...]: ...
 
 
 def current_fantasm() -> Serving:

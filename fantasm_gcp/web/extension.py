@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
+from fantasm_gcp.core.codec import Codec
 from fantasm_gcp.core.definition import Definitions
+from fantasm_gcp.core.headers import QUEUE_HEADER, checked
 from fantasm_gcp.engine.history import History
 from fantasm_gcp.engine.ports import Limits, Services
+from fantasm_gcp.engine.start import Started, start_many
+from fantasm_gcp.errors import StartError
 from fantasm_gcp.gateways.per_process import PerProcess
-from fantasm_gcp.loader import load_actions, load_definitions
+from fantasm_gcp.loader import load_actions, load_casts, load_definitions
+from fantasm_gcp.registry import REGISTERED
 from fantasm_gcp.settings import Settings
-from fantasm_gcp.web.blueprint import ROOT, blueprint
+from fantasm_gcp.web.blueprint import blueprint
 from fantasm_gcp.web.current import EXTENSION
 
 if TYPE_CHECKING:  # Google's clients are loaded when they are first needed, not by importing this
@@ -32,14 +39,14 @@ class Backend:
 
 
 class Fantasm:
-    """Serves the machines of an fsm.yaml under ``/fantasm`` of a Flask application.
+    """Serves the machines of an fsm.yaml in a Flask application, under ``/fantasm`` or its ``root_url``.
 
     Reading the definitions happens here, so that a wrong file stops the start: raises ``DefinitionError``
     with every problem. Google's clients are made in each process when they are first needed.
 
     ``datastore`` makes the client that actions use, once in each process, where it is not to be made from
     the settings.
-    ``channels``, ``clock`` and ``sleep`` are for local servers and tests.
+    ``channels``, ``clock``, ``sleep`` and ``chance`` are for local servers and tests.
     """
 
     def __init__(
@@ -51,12 +58,14 @@ class Fantasm:
         channels: Channels | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.settings = settings or Settings()
         self.channels = channels
         self._datastore = datastore
         self._clock = clock
         self._sleep = sleep
+        self._chance = chance
         self._backend = PerProcess(self._connect)
         self.definitions = Definitions()
         if app is not None:
@@ -66,8 +75,59 @@ class Fantasm:
         """Reads the definition file, which lies beside the application, and adds the paths."""
         self.definitions = load_definitions(Path(app.root_path) / self.settings.definitions)
         self._actions = load_actions(self.definitions)
+        self._casts = load_casts(self.definitions)
         app.extensions[EXTENSION] = self
-        app.register_blueprint(blueprint())
+        app.register_blueprint(blueprint(self.definitions.root))
+
+    def start_machine(
+        self,
+        machine: str,
+        contexts: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = MappingProxyType({}),
+        *,
+        task_name: str | None = None,
+        method: str = "POST",
+        countdown: float | Sequence[float] = 0,
+        queue: str | None = None,
+        headers: Mapping[str, str | Sequence[str]] | None = None,
+        raise_if_exists: bool = False,
+        transaction: Any = None,
+    ) -> tuple[Started, ...]:
+        """Starts an instance of a machine for each context, and answers them in order.
+
+        ``contexts`` is one dict or a list of them; None and an empty list start nothing. Text in them is cast
+        by the machine's ``context_types``. ``countdown`` is in seconds: one number, or one for each context.
+        ``method`` and ``queue`` are those of the instances' tasks; ``headers`` (``X-Fantasm-*``) last as long
+        as the instances.
+
+        With a ``task_name`` the same call starts its instances once, however often it is made: those that are
+        there already come back with ``created`` False, or raise :class:`AlreadyStartedError` where
+        ``raise_if_exists``. In a ``transaction`` (a ``google.cloud.datastore`` one that has begun, of the
+        same project, database and namespace) the instances start if it commits, and only then.
+
+        Raises :class:`UnknownMachineError`, :class:`StartError` for arguments that cannot be, ``TypeError``
+        for values that cannot cross a task boundary, and :class:`UnavailableError` where it is not certain
+        that an instance will run: with a ``task_name`` the call may be repeated.
+        """
+        try:
+            kept = checked(dict(checked(headers or {})) | ({QUEUE_HEADER: queue} if queue else {}))
+            return start_many(
+                self.services,
+                machine,
+                contexts,
+                task_name=task_name,
+                method=method,
+                countdown=countdown,
+                headers=kept,
+                raise_if_exists=raise_if_exists,
+                transaction=None if transaction is None else self.services.store.join(transaction),
+            )
+        except ValueError as error:
+            raise StartError(str(error)) from error
+
+    @property
+    def datastore(self) -> Any:
+        """The ``google.cloud.datastore.Client`` that actions use, of this process."""
+        return self.services.store.client()
 
     @property
     def services(self) -> Services:
@@ -80,7 +140,7 @@ class Fantasm:
         return self._backend().history
 
     def _connect(self) -> Backend:
-        from fantasm_gcp.gateways import clients
+        from fantasm_gcp.gateways import clients, keys
         from fantasm_gcp.gateways.cloud_tasks import CloudTasksQueue
         from fantasm_gcp.gateways.datastore import DatastoreStore
         from fantasm_gcp.gateways.history import DatastoreHistory
@@ -97,11 +157,14 @@ class Fantasm:
         services = Services(
             self.definitions,
             self._actions,
+            self._casts,
+            Codec(keys.adapters(), REGISTERED),
             store,
             queue,
-            root=ROOT,
+            root=self.definitions.root,
             limits=replace(Limits(), inline_context=settings.inline_limit),
             clock=self._clock,
             sleep=self._sleep,
+            random=self._chance,
         )
         return Backend(services, DatastoreHistory(store))

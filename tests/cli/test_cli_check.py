@@ -112,6 +112,71 @@ def test_an_action_that_is_not_there_is_an_error_unless_left_out(runner):
     )
 
 
+def write_modules(tmp_path, monkeypatch, **modules):
+    for name, code in modules.items():
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        (tmp_path / f"{name}.py").write_text(code)
+
+
+ACTION = "class Act:\n    def execute(self, context, obj): ...\n"
+
+
+def test_problems_of_imported_files_are_shown_with_their_own_names(runner, tmp_path):
+    """Those of the file itself first."""
+    (tmp_path / "a.yaml").write_text(WRONG)
+    answer = check(runner, "import: [a.yaml, gone.yaml]\ncolour: red\n", "--no-import")
+    assert 2 == answer.exit_code
+    assert [
+        "fsm.yaml:1:18: error: 'gone.yaml' cannot be read: No such file or directory",
+        "fsm.yaml:2:1: error: unknown attribute 'colour' on the file; known here: root_url, import, state_machines",
+        "a.yaml:6:5: error: unknown attribute 'inital' on state 'A'; did you mean 'initial'?",
+        "a.yaml:7:5: error: unknown attribute 'finall' on state 'A'; did you mean 'final'?",
+        "fsm.yaml: 4 errors, 0 warnings",
+    ] == [line for line in answer.output.splitlines() if not line.startswith(" ")]
+
+
+def test_imported_machines_are_counted_and_warned_of(runner, tmp_path, monkeypatch):
+    """The sum is of the whole application; the built-in machine is nobody's own."""
+    write_modules(tmp_path, monkeypatch, checked_actions=ACTION)
+    (tmp_path / "a.yaml").write_text(RIGHT.replace("name: M", "name: N\n  max_retries: 3"))
+    answer = check(runner, "import: a.yaml\n" + WARNED)
+    assert 1 == answer.exit_code
+    assert [
+        "fsm.yaml:9:11: warning: state 'B' cannot be reached from 'A'",
+        "a.yaml:3:3: warning: max_retries is an old name; write task_retry_limit",
+        "fsm.yaml: 2 machines, 3 states, 0 errors, 2 warnings",
+    ] == [line for line in answer.output.splitlines() if not line.startswith(" ")]
+
+
+def test_types_of_arguments_are_looked_for_with_the_actions(runner, tmp_path, monkeypatch):
+    """The problems of both come in the order of the file."""
+    write_modules(tmp_path, monkeypatch, checked_actions="def not_an_action(): ...\n")
+    text = RIGHT.replace("name: M", "name: M\n  context_types: {a: checked_actions.Type}")
+    answer = check(runner, text.replace("Act", "not_an_action"))
+    assert 2 == answer.exit_code
+    assert [
+        "fsm.yaml:3:22: error: module 'checked_actions' has no callable 'Type'",
+        "fsm.yaml:6:13: error: 'checked_actions.not_an_action' does not take (context, obj): too many positional "
+        "arguments; it is called with these in order",
+        "fsm.yaml: 1 machine, 1 state, 2 errors, 0 warnings",
+    ] == [line for line in answer.output.splitlines() if not line.startswith(" ")]
+    assert 0 == check(runner, text, "--no-import").exit_code
+
+
+def test_constants_are_looked_for_beside_the_file(runner, tmp_path, monkeypatch):
+    """Events may be constants of the application's modules; without imports they stand for themselves."""
+    write_modules(tmp_path, monkeypatch, checked_events="EVENT_OK = 'ok'\n" + ACTION)
+    text = RIGHT.replace("checked_actions.Act", "Act").replace(
+        "name: M", "name: M\n  namespace: checked_events"
+    )
+    text += "    transitions:\n    - {event: EVENT_OK, to: A}\n    - {event: ok, to: A}\n"
+    (tmp_path / "app").mkdir()
+    answer = check(runner, text)
+    assert 2 == answer.exit_code
+    assert "error: the event 'ok' is taken by another transition" in answer.output
+    assert 0 == check(runner, text, "--no-import").exit_code
+
+
 @pytest.mark.parametrize("text", ["", "\x00", "a: [", "\ufeff"])
 def test_what_is_no_definition_is_told_without_a_traceback(runner, text):
     """Hostile input is a problem with a place."""

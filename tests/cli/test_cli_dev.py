@@ -23,7 +23,7 @@ def test_it_tells_one_fact_a_line_and_stops_politely(project):
     """Where the console, the data and the two servers are; SIGTERM ends it with status 0."""
     with Child(project, "dev", *FREE) as child:
         url = child.await_url()
-        assert ["Party", "Walk", "Errand"] == [
+        assert ["Party", "Walk", "Errand", "FantasmScrubber"] == [
             each["machine"] for each in get(f"{url}/fantasm/api/machines")["machines"]
         ]
         assert 0 == child.stop()

@@ -115,7 +115,10 @@ def test_a_misspelt_machine_is_guessed(fantasm, verb):
 def test_an_unlike_machine_gets_the_list(fantasm):
     """Where nothing is near, all are named."""
     output = fantasm("start", "Zzzzzzz").output
-    assert "fantasm: unknown machine 'Zzzzzzz'; the machines are: Party, Walk, Errand\n" == output
+    assert (
+        "fantasm: unknown machine 'Zzzzzzz'; the machines are: Party, Walk, Errand, FantasmScrubber\n"
+        == output
+    )
 
 
 def test_an_instance_that_is_not_there_is_one_line(fantasm):

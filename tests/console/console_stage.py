@@ -16,6 +16,7 @@ from fantasm_gcp.core.records import (
     Failure,
     Instance,
     InstanceStatus,
+    LogLine,
     Outcome,
     Record,
     Step,
@@ -91,6 +92,14 @@ def record(at: Step, *, began: float = NOW - 30, took: float = 0.25, **more: Any
     return Record(at, began=began, ended=began + took, **(plain | more))
 
 
+def line(at: Step, message: str = "said", *, level: int = 20, index: int = 0, **more: Any) -> LogLine:
+    """A line that a step logged a second ago."""
+    name = f"{index % 7:08x}-{at.name}--e0-a1-l{index:03}"
+    return LogLine(
+        name, at, more.pop("action", "shop.Pay"), more.pop("time", NOW - 1), level, message, **more
+    )
+
+
 @dataclass
 class MemoryHistory:
     """A history of what a test puts into its lists. ``broken`` is raised by every read."""
@@ -98,6 +107,7 @@ class MemoryHistory:
     instances_: list[Instance] = field(default_factory=list)
     tasks_: list[Task] = field(default_factory=list)
     records_: list[Record] = field(default_factory=list)
+    lines_: list[LogLine] = field(default_factory=list)
     broken: Exception | None = None
 
     def _check(self) -> None:
@@ -133,6 +143,10 @@ class MemoryHistory:
     def records(self, instance: InstanceId, limit: int, cursor: str) -> Page[Record]:
         self._check()
         return _page([each for each in self.records_ if each.step.instance == instance], limit, cursor)
+
+    def logs(self, instance: InstanceId, limit: int, cursor: str) -> Page[LogLine]:
+        self._check()
+        return _page([each for each in self.lines_ if each.step.instance == instance], limit, cursor)
 
     def task(self, step: StepName) -> Task | None:
         return next((each for each in self.tasks_ if each.step.name == step), None)
@@ -184,6 +198,7 @@ def application(stage: Stage, clock: Callable[[], float] = lambda: NOW) -> Flask
         ("/graph/<machine>", "graph"),
         ("/api/machines", "api_machines"),
         ("/api/instances/<name>", "api_instance"),
+        ("/api/instances/<name>/logs", "api_logs"),
         ("/api/instances/<name>/steps/<step_name>", "api_step"),
     ):
         blueprint.add_url_rule(path, endpoint, _elsewhere, methods=["GET", "POST"])

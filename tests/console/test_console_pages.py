@@ -15,6 +15,7 @@ from console_stage import (
     application,
     definitions,
     instance,
+    line,
     read_page,
     record,
     step,
@@ -23,10 +24,17 @@ from console_stage import (
 from flask.testing import FlaskClient
 
 from fantasm_gcp.console.views import LATEST, LISTED, STEPS
-from fantasm_gcp.core.definition import AT_LEAST_ONCE, Machine
-from fantasm_gcp.core.names import StepName
+from fantasm_gcp.core.definition import (
+    AT_LEAST_ONCE,
+    PSEUDO_FINAL,
+    Countdown,
+    Machine,
+    State,
+    Transition,
+)
+from fantasm_gcp.core.names import InstanceId, StepName
 from fantasm_gcp.core.node import Place
-from fantasm_gcp.core.records import Collection, Outcome
+from fantasm_gcp.core.records import Collection, InstanceStatus, Outcome
 from fantasm_gcp.errors import Problem
 
 
@@ -58,13 +66,23 @@ def test_home_counts_the_instances_of_each_machine_by_status(stage: Stage, clien
         instance("b"),
         instance("c", "failed"),
         instance("d", "completed"),
+        instance("e", "cancelled"),
+        instance("f", "cancelled"),
     ]
 
     rows = page(client, "/").one("section", id="machines").rows()
 
     assert [
-        ["Orders", "2 running", "1 failed", "1 completed", "3", "default, slow", "no warnings"],
-        ["Mails", "0 running", "0 failed", "0 completed", "1", "mails", "no warnings"],
+        [
+            "Orders",
+            *("2 running", "1 failed", "1 completed", "2 cancelled"),
+            *("3", "default, slow", "no warnings"),
+        ],
+        [
+            "Mails",
+            *("0 running", "0 failed", "0 completed", "0 cancelled"),
+            *("1", "mails", "no warnings"),
+        ],
     ] == rows
 
 
@@ -77,6 +95,7 @@ def test_every_count_of_home_leads_to_the_instances_it_counts(client: FlaskClien
         "/fantasm/instances?machine=Orders&status=running",
         "/fantasm/instances?machine=Orders&status=failed",
         "/fantasm/instances?machine=Orders&status=completed",
+        "/fantasm/instances?machine=Orders&status=cancelled",
     ] == found
 
 
@@ -448,3 +467,210 @@ def test_a_state_without_an_action_says_so() -> None:
     assert ["Send initial final", "0", "0", "none", "none"] == page(client, "/machines/Bare").one(
         "tbody", id="states"
     ).rows()[0]
+
+
+SCRUBBER = Machine(
+    "FantasmScrubber",
+    (State("init", "x.Scrub", initial=True, final=True),),
+    context_types=(("age", "float"),),
+)
+
+
+def test_built_in_machines_come_last_and_say_so(stage: Stage, client: FlaskClient) -> None:
+    """Whatever place they have among the definitions, an application's own machines are first."""
+    stage.definitions = definitions(SCRUBBER, ORDERS, MAILS)
+
+    rows = page(client, "/").one("section", id="machines").rows()
+    shown = page(client, "/machines/FantasmScrubber")
+
+    assert ["Orders", "Mails", "FantasmScrubber built in"] == [row[0] for row in rows]
+    assert "/fantasm/machines/Orders" in links(page(client, "/").one("section", id="latest"))
+    assert "Built in: it deletes what is kept of instances" in shown.text
+    assert "Built in" not in page(client, "/machines/Orders").text
+    options = page(client, "/instances").all("select", name="machine")[0].all("option")
+    assert ["all", "Orders", "Mails", "FantasmScrubber"] == [each.text for each in options]
+
+
+def test_an_application_with_built_in_machines_alone_has_none(stage: Stage, client: FlaskClient) -> None:
+    """Who has not written a definition is shown how, and not invited to start the scrubber."""
+    stage.definitions = definitions(SCRUBBER)
+
+    assert "fsm.yaml defines no machine." in page(client, "/").text
+    assert [] == page(client, "/instances").all("pre")
+
+
+def test_a_machine_tells_all_that_its_definition_says(stage: Stage, client: FlaskClient) -> None:
+    """Entry, exit and transition actions, targets, countdowns, groups and types."""
+    states = (
+        State(
+            "Open",
+            "shop.Work",
+            entry="shop.Enter",
+            exit="shop.Leave",
+            initial=True,
+            continuation=True,
+            continuation_countdown=5,
+            transitions=(
+                Transition("ok", "Close", "shop.Pass", target="night.worker", countdown=Countdown(2, 9)),
+                Transition("wait", "Open", target="worker", countdown=Countdown(30, 30)),
+                Transition("now", "Open", countdown=Countdown(0, 0)),
+            ),
+        ),
+        State("Close", exit="shop.Leave", fan_in=3, fan_in_group="customer", final=True),
+    )
+    stage.definitions = definitions(
+        Machine(
+            "Shop",
+            states,
+            target="worker",
+            context_types=(("n", "int"), ("when", "shop.moment")),
+            persistent_logging=True,
+        )
+    )
+
+    shown = page(client, "/machines/Shop")
+
+    rows = shown.one("tbody", id="states").rows()
+    assert ["Open initial continuation after 5 s", "Close final fan-in 3 s by customer"] == [
+        row[0] for row in rows
+    ]
+    assert ["entry shop.Enter action shop.Work exit shop.Leave", "exit shop.Leave"] == [
+        row[3] for row in rows
+    ]
+    assert (
+        "ok → to Close by shop.Pass after 2 s to 9 s target night.worker wait → to Open after 30 s "
+        "now → to Open"
+    ) == rows[0][4]
+    assert "2 states · queue default · exactly once · target worker · persistent logging" in shown.text
+    assert "Arguments have types: n int , when shop.moment ." in shown.text
+
+
+def test_statuses_of_a_machine_are_tiles_that_lead_on(stage: Stage, client: FlaskClient) -> None:
+    """What may need somebody comes first; cancelled ones are among them."""
+    stage.history.instances_ = [instance("a", "cancelled"), instance("b", "failed")]
+
+    tiles = page(client, "/machines/Orders").one("ul", id="statuses").all("a")
+
+    assert ["0 running", "1 failed", "0 completed", "1 cancelled"] == [each.text for each in tiles]
+    assert [f"/fantasm/instances?machine=Orders&status={each.text.split()[1]}" for each in tiles] == [
+        each.attributes["href"] for each in tiles
+    ]
+
+
+def test_an_instance_tells_its_parent_and_why_it_stopped(stage: Stage, client: FlaskClient) -> None:
+    """The parent is a link; one without has no line for it."""
+    child = replace(instance("a", "cancelled"), parent=InstanceId("Mails-1"), note="stopped by Ada")
+    stage.history.instances_ = [child, instance("b")]
+
+    facts = page(client, "/instances/a").one("dl", id="facts")
+
+    assert ["cancelled", "Mails-1", "stopped by Ada"] == [facts.all("dd")[i].text for i in (0, 4, 5)]
+    assert "/fantasm/instances/Mails-1" in links(facts)
+    others = page(client, "/instances/b").one("dl", id="facts")
+    assert ["Status", "Started", "Elapsed", "As data"] == [each.text for each in others.all("dt")]
+
+
+def test_a_cancelled_instance_may_still_have_steps_in_flight(stage: Stage, client: FlaskClient) -> None:
+    """Until they are discarded it has no end, and its page is refreshed as often as that of a running one."""
+    ending = replace(instance("a"), status=InstanceStatus.CANCELLED)
+    stage.history.instances_ = [ending, instance("b", "cancelled")]
+
+    assert "None at this moment." in page(client, "/instances/a").one("section", id="in_flight").text
+    assert "2000" == page(client, "/instances/a").one("body").attributes["data-refresh"]
+    assert "has ended" in page(client, "/instances/b").one("section", id="in_flight").text
+    assert "15000" == page(client, "/instances/b").one("body").attributes["data-refresh"]
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_has_its_word(stage: Stage, client: FlaskClient, outcome: Outcome) -> None:
+    """Nothing that the engine records is unknown here."""
+    stage.history.instances_ = [instance("a")]
+    stage.history.records_ = [record(step("a"), outcome=outcome, note="because")]
+
+    rows = page(client, "/instances/a").one("section", id="over").rows()
+
+    assert f"{outcome} because" == rows[0][2]
+
+
+def test_the_step_that_leaves_a_final_state_says_so(stage: Stage, client: FlaskClient) -> None:
+    """It fires no event of the definition."""
+    stage.history.instances_ = [instance("a")]
+    leaving = replace(step("a"), state="Ship", event=PSEUDO_FINAL, target=PSEUDO_FINAL)
+    stage.history.records_ = [record(leaving)]
+
+    assert "Ship exit" == page(client, "/instances/a").one("section", id="over").rows()[0][6]
+
+
+def test_an_instance_without_lines_has_no_log(stage: Stage, client: FlaskClient) -> None:
+    """Most machines keep none."""
+    stage.history.instances_ = [instance("a"), instance("b")]
+    stage.history.lines_ = [line(step("b"))]
+
+    assert "Log" not in [each.text for each in page(client, "/instances/a").all("h2")]
+    assert "Log" in [each.text for each in page(client, "/instances/b").all("h2")]
+
+
+def test_the_log_is_in_order_of_time(stage: Stage, client: FlaskClient) -> None:
+    """Lines of one moment stand as they were logged; each has level, state, message, tags, action, branch."""
+    stage.history.instances_ = [instance("a")]
+    at = step("a")
+    stage.history.lines_ = [
+        line(at, "late", time=NOW, level=25, action=""),
+        *(line(at, f"line {index}", index=index) for index in (10, 2, 0, 7)),
+        line(step("a", "Ship"), "early", time=NOW - 9, level=40, tags=("urgent", "EU"), stack="Traceback: E"),
+    ]
+
+    log = page(client, "/instances/a").one("div", id="log")
+
+    rows = log.rows()
+    assert ["early urgent EU stack Traceback: E", "line 0", "line 2", "line 7", "line 10", "late"] == [
+        row[3] for row in rows
+    ]
+    assert ["03:51:14.000", "error", "Ship"] == rows[0][:3]
+    assert ["shop.Pay", "main #1"] == rows[0][4:]
+    assert ["level 25", "none"] == [rows[-1][1], rows[-1][4]]
+    assert ["/fantasm/api/instances/a/logs"] == links(log)
+    assert ["stack"] == [each.text for each in log.all("summary")]
+
+
+@pytest.mark.parametrize(
+    ("message", "folded"),
+    [
+        ("x" * 400, ""),
+        ("x" * 401, "x" * 120 + "…"),
+        ("first\n" + "x" * 400, "first"),
+        ("a\nb" + "\n" * 6, ""),
+        ("a\nb" + "\n" * 7, "a"),
+    ],
+)
+def test_a_long_message_is_folded_and_never_cut(
+    stage: Stage, client: FlaskClient, message: str, folded: str
+) -> None:
+    """Its beginning stands in the row, the whole of it below."""
+    stage.history.instances_ = [instance("a")]
+    stage.history.lines_ = [line(step("a"), message)]
+
+    log = page(client, "/instances/a").one("div", id="log")
+
+    assert ([folded] if folded else []) == [each.text for each in log.all("summary")]
+    whole = log.one("pre") if folded else log.one("p", class_="message")
+    assert [message] == whole.content
+
+
+@pytest.mark.parametrize("count", [STEPS - 1, STEPS, STEPS + 1])
+def test_pages_of_the_log_show_each_line_once(stage: Stage, client: FlaskClient, count: int) -> None:
+    """Following the next page to the end meets every line once, whatever the other lists do."""
+    stage.history.instances_ = [instance("a")]
+    at = step("a")
+    stage.history.lines_ = [
+        replace(line(at, f"{n}"), name=f"{n:08x}-{at.name}--e0-a{n}-l000") for n in range(count)
+    ]
+    seen: list[str] = []
+    path = "/instances/a"
+    while path:
+        log = page(client, path).one("div", id="log")
+        seen += [row[3] for row in log.rows()]
+        following = log.all("a", rel="next")
+        path = following[0].attributes["href"].removeprefix("/fantasm").partition("#")[0] if following else ""
+
+    assert [str(n) for n in sorted(range(count))] == sorted(seen, key=int)

@@ -14,6 +14,7 @@ from console_stage import (
     application,
     definitions,
     instance,
+    line,
     read_page,
     record,
     step,
@@ -41,6 +42,10 @@ def client() -> FlaskClient:
     stage.history.instances_ = [instance("a", "failed")]
     stage.history.tasks_ = [task(step("a", n=1), failed=True, error="E"), task(step("a", n=2))]
     stage.history.records_ = [record(step("a", "Receive", n=0))]
+    stage.history.lines_ = [
+        line(step("a"), "x" * 1000, stack="S", tags=("t",)),
+        *(line(step("a"), level=level, index=1 + n) for n, level in enumerate((5, 10, 20, 30, 40, 50))),
+    ]
     return application(stage).test_client()
 
 

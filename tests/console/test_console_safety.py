@@ -19,6 +19,7 @@ from console_stage import (
     application,
     definitions,
     instance,
+    line,
     read_page,
     record,
     step,
@@ -26,7 +27,6 @@ from console_stage import (
 )
 from flask.testing import FlaskClient
 
-from fantasm_gcp.core.codec import encode
 from fantasm_gcp.core.definition import Machine, State, Transition
 from fantasm_gcp.core.names import InstanceId
 from fantasm_gcp.errors import ConflictError, Problem, RefusedError, StoreError, UnavailableError
@@ -41,6 +41,7 @@ def stage() -> Stage:
     made.history.instances_ = [instance("a", "failed")]
     made.history.tasks_ = [task(step("a"), failed=True, error="E")]
     made.history.records_ = [record(step("a", "Receive", n=0))]
+    made.history.lines_ = [line(step("a"), "x" * 1000, stack="S", tags=("t",))]
     return made
 
 
@@ -69,7 +70,7 @@ def test_pages_have_nothing_inline(client: FlaskClient, path: str) -> None:
 def test_hostile_steps_are_text(stage: Stage, client: FlaskClient) -> None:
     """Errors, tracebacks, contexts, events, branches and notes stand as they are, as text."""
     at = replace(step("a"), branch=HOSTILE, event=HOSTILE, state=HOSTILE)
-    context = encode({HOSTILE: [HOSTILE]})
+    context = json.dumps({HOSTILE: [HOSTILE]}).encode()
     stage.history.tasks_ = [
         task(replace(at, n=1), failed=True, error=HOSTILE, context=context),
         task(replace(at, n=2), error=HOSTILE, context=context),
@@ -82,6 +83,35 @@ def test_hostile_steps_are_text(stage: Stage, client: FlaskClient) -> None:
     assert HOSTILE == page.one("article").one("p", class_="error").text
     shown = page.one("section", id="over").one("pre").text
     assert {HOSTILE: [HOSTILE]} == json.loads(shown)
+
+
+def test_a_hostile_log_is_text(stage: Stage, client: FlaskClient) -> None:
+    """Messages come from users' users: message, tags, stack, action and branch stand as they are."""
+    at = replace(step("a"), branch=HOSTILE, target=HOSTILE)
+    more = {"tags": (HOSTILE, ""), "stack": HOSTILE, "action": HOSTILE}
+    stage.history.lines_ = [
+        line(at, HOSTILE, **more),
+        replace(line(at, HOSTILE * 20, **more), name=HOSTILE),
+        line(at, "\x00\x1b[31m\r\n\u2028", level=-5, index=1),
+    ]
+
+    page = read_page(client.get("/fantasm/instances/a").text)
+
+    assert_harmless(page)
+    log = page.one("div", id="log")
+    assert [[HOSTILE * 20], [HOSTILE], [HOSTILE]] == [each.content for each in log.all("pre")]
+    assert HOSTILE in [each.text for each in log.all("p", class_="message")]
+    assert HOSTILE == log.rows()[0][4]
+
+
+def test_hostile_facts_of_an_instance_are_text(stage: Stage, client: FlaskClient) -> None:
+    """The note is what an action said, and the parent a row like any other."""
+    stage.history.instances_ = [replace(instance("a", "cancelled"), note=HOSTILE, parent=InstanceId(HOSTILE))]
+
+    page = read_page(client.get("/fantasm/instances/a").text)
+
+    assert_harmless(page)
+    assert [HOSTILE, HOSTILE] == [page.one("dl", id="facts").all("dd")[i].text for i in (4, 5)]
 
 
 def test_a_hostile_instance_is_text(stage: Stage, client: FlaskClient) -> None:
@@ -98,11 +128,19 @@ def test_hostile_definitions_are_text(stage: Stage, client: FlaskClient) -> None
     """The pages do not lean on the parser's rules for names."""
     states = (
         State(
-            "S" + HOSTILE, HOSTILE, initial=True, transitions=(Transition(HOSTILE, "S" + HOSTILE, HOSTILE),)
+            "S" + HOSTILE,
+            HOSTILE,
+            entry=HOSTILE,
+            exit=HOSTILE,
+            initial=True,
+            fan_in=1,
+            fan_in_group=HOSTILE,
+            transitions=(Transition(HOSTILE, "S" + HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
         ),
     )
     warning = Problem("warning", HOSTILE, 1, 1, HOSTILE, HOSTILE, HOSTILE)
-    stage.definitions = definitions(Machine("M", states, HOSTILE), warnings=(warning,))
+    hostile = Machine("M", states, HOSTILE, context_types=((HOSTILE, HOSTILE),))
+    stage.definitions = definitions(hostile, warnings=(warning,))
 
     for path in ("/", "/machines/M"):
         assert_harmless(read_page(client.get(f"/fantasm{path}").text))
@@ -299,6 +337,7 @@ def test_names_in_the_page_are_unique(stage: Stage, client: FlaskClient) -> None
     stage.definitions = definitions(ORDERS)
     stage.history.tasks_ = [task(step("a", n=0)), task(step("a", n=1), failed=True, error="E")]
     stage.history.records_ = [record(step("a", n=0)), record(step("a", n=1))]
+    stage.history.lines_ = [line(step("a", n=0)), line(step("a", n=0), index=1), line(step("a", n=1))]
 
     for path in PATHS:
         page = read_page(client.get(f"/fantasm{path}").text)

@@ -55,6 +55,7 @@ def a_task(instance, n=0, context=b"{}"):
     return Task(step, context, "default", "POST", due=2.5, first_attempt=1.5)
 
 
+@pytest.mark.fantasm(190, 191)
 def test_a_campaign_sends_and_counts_each_email_once(harness):
     """The sample machine: continuation, staged writes, fan-in, a transactional state, completion."""
     client = harness.datastore

@@ -54,6 +54,7 @@ def local():
     made.server.close()
 
 
+@pytest.mark.fantasm(136)
 def test_a_task_is_an_app_engine_request_with_its_own_retry_policy(local):
     """The engine gives up, so the queue never does; backoff is the transition's."""
     retry = RetryPolicy(task_retry_limit=3, min_backoff_seconds=10, max_backoff_seconds=300, max_doublings=3)
@@ -70,6 +71,7 @@ def test_a_task_is_an_app_engine_request_with_its_own_retry_policy(local):
     assert local.clock.now + 90.5 == task.schedule_time.timestamp()
 
 
+@pytest.mark.fantasm(136)
 def test_a_step_without_records_is_given_up_by_the_queue(local):
     """A limit of three retries is four attempts there."""
     retry = RetryPolicy(task_retry_limit=3, task_age_limit=60)

@@ -25,6 +25,126 @@ state_machines:
     fan_in: 3
 """
 
+EVERYTHING = """\
+root_url: /work/flows
+enable_capabilities_check: false
+state_machines:
+- name: Report
+  namespace: shop.reports
+  queue: reports
+  target: v2.worker
+  countdown: {minimum: 1.5, maximum: '30'}
+  task_retry_limit: '3'
+  min_backoff_seconds: 1
+  max_backoff_seconds: 60
+  max_doublings: 4
+  task_age_limit: 86400
+  context_types: {since: datetime, pages: int, owner: shop.owners.parse}
+  logging: persistent
+  use_run_once_semaphore: true
+  guarantee: exactly_once
+  states:
+  - name: Open
+    action: Open
+    entry: open_door
+    initial: true
+    transitions:
+    - event: opened
+      to: Page
+      queue: fast
+      target: default
+      countdown: 0
+      max_retries: 7
+      max_doublings: 1
+    - {event: empty, to: Done, action: note, namespace: shop.notes, countdown: 3600}
+  - name: Page
+    namespace: shop.pages
+    action: Page
+    entry: turn
+    continuation: true
+    continuation_countdown: 2.5
+    transitions:
+    - {event: read, to: Sum}
+  - name: Sum
+    action: Sum
+    entry: begin_sum
+    fan_in: 30
+    fan_in_group: owner
+    transactional: true
+    transitions:
+    - {event: summed, to: Close}
+  - name: Close
+    action: Close
+    exit: shop.doors.lock_up
+    transitions:
+    - {event: closed, to: Done, action: count_down}
+  - name: Done
+    entry: ring
+    exit: leave
+    final: true
+"""
+
+# The blocks of Fantasm's published tutorial, as it prints them, with a namespace for the modules of their
+# actions, which it leaves out.
+TUTORIAL_REVIEW = """\
+# fsm.yaml
+state_machines:
+- name: MyMachine
+  namespace: tutorial
+
+states:
+- name: InitialState
+  action: InitialStateClass
+  initial: True
+  transitions:
+  - to: ReviewAndRecoverState
+    event: review
+  - to: FinalState
+    event: ok
+
+- name: ReviewAndRecoverState
+  action: ReviewAndRecoverStateClass
+  final: True
+  transitions:
+  - to: FinalState
+    event: ok
+
+- name: FinalState
+  action: FinalStateClass
+  final: True
+"""
+TUTORIAL_SEND = """\
+state_machines:
+- name: SendSubscriberEmail
+  namespace: tutorial
+
+states:
+- name: SendEmail
+  action: SendEmail
+  continuation: True
+  initial: True
+  final: True
+"""
+TUTORIAL_COUNT = """\
+state_machines:
+- name: SendSubscriberEmail
+  namespace: tutorial
+
+states:
+- name: SendEmail
+  action: SendEmail
+  continuation: True
+  initial: True
+  transitions:
+    - to: CountEmail
+    - event: ok
+
+- name: CountEmail
+  action: CountEmail
+  final: True
+"""
+TUTORIAL_FAN_IN = TUTORIAL_COUNT + "  fan_in: 3\n"
+
 
 def problems(text: str) -> list[str]:
     """Every problem of a text as ``line:column: severity: message; hint``; nothing if it is fine."""

@@ -14,7 +14,13 @@ def state(
     name: str, to: str = "", *, final: bool = False, initial: bool = False, action: str | None = "a.B"
 ) -> State:
     """A state with a transition to each letter of ``to``, on an event of the same letter."""
-    return State(name, action, initial, final, transitions=tuple(Transition(each, each) for each in to))
+    return State(
+        name,
+        action,
+        initial=initial,
+        final=final,
+        transitions=tuple(Transition(each, each) for each in to),
+    )
 
 
 def warnings(*states: State) -> list[str]:
@@ -76,6 +82,16 @@ def test_an_event_of_a_state_without_an_action_cannot_happen():
     assert warnings(state("A", "B", initial=True, final=True, action=None), state("B", final=True)) == [
         "1:2: event 'B' cannot happen: state 'A' has no action; add an action, or remove the transition",
         "2:1: state 'B' cannot be reached from 'A'",
+    ]
+
+
+def test_entries_and_exits_return_no_events():
+    """A state that has them and no action is as silent as one without; a final one is no mistake."""
+    only_hooks = State("B", entry="a.entry", exit="a.exit", final=True)
+    assert warnings(state("A", "B", initial=True), only_hooks) == []
+    going_on = State("B", entry="a.entry", exit="a.exit", final=True, transitions=(Transition("A", "A"),))
+    assert warnings(state("A", "B", initial=True), going_on) == [
+        "2:2: event 'A' cannot happen: state 'B' has no action; add an action, or remove the transition"
     ]
 
 

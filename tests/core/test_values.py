@@ -8,6 +8,7 @@ from fsm_texts import VALID, machine_of, one_state, problems, with_transition
 from fantasm_gcp.core.attributes import MAX_DURATION_SECONDS, MAX_FAN_IN_SECONDS, MAX_INT32
 
 
+@pytest.mark.fantasm(41)
 @pytest.mark.parametrize(
     ("written", "expected"),
     [("3", 3), ("'3'", 3), ("0.5", 0.5), ("'0.5'", 0.5), ("1_000", 1000), ("0x10", 16)],
@@ -46,6 +47,7 @@ def test_a_fan_in_lasts_at_most_as_long_as_a_task_can_wait():
     ]
 
 
+@pytest.mark.fantasm(42)
 @pytest.mark.parametrize(
     ("written", "message"),
     [
@@ -89,6 +91,7 @@ def test_a_count_is_a_whole_number():
     assert problems(text) == ["3:21: error: task_retry_limit 1.5 must be a whole number"]
 
 
+@pytest.mark.fantasm(30)
 @pytest.mark.parametrize(
     ("written", "message"),
     [
@@ -158,6 +161,7 @@ def test_an_attribute_without_a_value_is_an_error(written):
     assert problem.startswith("8:14" if written else "8:7")
 
 
+@pytest.mark.fantasm(49)
 @pytest.mark.parametrize(
     ("name", "accepted"),
     [("a" * 50, True), ("a" * 51, False), ("A-z-0-9", True), ("a_b", False), ("ä", False), ("a.b", False)],
@@ -165,6 +169,22 @@ def test_an_attribute_without_a_value_is_an_error(written):
 def test_names_are_letters_digits_and_dashes_up_to_fifty(name, accepted):
     """Fantasm's rule, at its boundaries."""
     assert accepted == (problems(with_transition(f"event: {name}")) == [])
+
+
+@pytest.mark.fantasm(3, 4, 26)
+@pytest.mark.parametrize(
+    ("name", "accepted"),
+    [("a" * 50, True), ("a" * 51, False), ("A-z-0-9", True), ("a_b", False), ("ä", False), ("a.b", False)],
+)
+def test_machines_and_states_are_named_by_the_same_rule(name, accepted):
+    """A state's name is told where it is the target of a transition, too."""
+    rule = "is not allowed; a name is 1 to 50 letters, digits and dashes"
+    machine = problems(with_transition("event: e").replace("name: M", f"name: {name}"))
+    assert [True] * (not accepted) == [
+        each.startswith(f"2:9: error: name '{name}'") and rule in each for each in machine
+    ]
+    state = problems(with_transition("event: e").replace(": S\n", f": {name}\n"))
+    assert [True, True] * (not accepted) == [rule in each for each in state]
 
 
 @pytest.mark.parametrize("name", ['"a\\n"', '" a"', '""', '"a\\0"', '"a/b"', '"٣"'])

@@ -8,6 +8,7 @@ import types
 from pathlib import Path
 
 import pytest
+from google.cloud import datastore
 from tables import with_tables
 
 from fantasm_gcp import errors
@@ -59,10 +60,46 @@ def test_the_readme_example_runs_as_it_is_printed(tmp_path):
         del sys.modules["greetings"]
 
 
+def test_the_example_of_actions_runs_as_it_is_printed(tmp_path):
+    """Pages, forks, a halt, a delay, a fan-in for each currency, spawned machines, starts from Python."""
+    blocks = BLOCK.findall((ROOT / "docs" / "actions.md").read_text())
+    module = types.ModuleType("billing")
+    for language, block in blocks:
+        if language == "python":
+            exec(block, module.__dict__)
+    sys.modules["billing"] = module
+    (tmp_path / "fsm.yaml").write_text(next(block for language, block in blocks if language == "yaml"))
+    try:
+        with Harness(tmp_path / "fsm.yaml") as harness, harness.app.app_context():
+            _put_customers(harness.datastore)
+            module.close_month("2026-01")
+            module.close_month("2026-01")
+            harness.clock.sleep(10)
+            harness.run()
+            totals = {each.key.name: each["amount"] for each in harness.datastore.query(kind="Total").fetch()}
+            letters = [each["to"] for each in harness.datastore.query(kind="Letter").fetch()]
+    finally:
+        del sys.modules["billing"]
+    assert {"CHF": "225.00", "EUR": "141.00"} == totals
+    assert 25 == len(set(letters))
+
+
+def _put_customers(client):
+    """25 customers, two of them blocked; every fifth pays in euros."""
+    for number in range(26):
+        customer = datastore.Entity(client.key("Customer", f"c{number:02}"))
+        customer.update(name=f"Customer {number}", amount=f"{number % 5 + 10}.00" if number % 5 else "23.50")
+        customer.update(currency="CHF" if number % 5 else "EUR", blocked=number in (7, 8), busy=False)
+        client.put(customer)
+
+
 def test_the_sample_machines_have_no_findings():
     """The file at the top level loads without a warning."""
     definitions = load_definitions(ROOT / "fsm.yaml")
-    assert (("SendSubscriberEmail", "MyMachine"), ()) == (tuple(definitions.machines), definitions.warnings)
+    assert (("SendSubscriberEmail", "MyMachine", "FantasmScrubber"), ()) == (
+        tuple(definitions.machines),
+        definitions.warnings,
+    )
 
 
 def test_the_error_tree_in_the_docstring_is_whole():

@@ -19,7 +19,7 @@ VENDORS = {
     "flask": ("web", "console", "local", "testing", "cli"),
     "werkzeug": ("web", "console", "local", "testing", "cli"),
     "click": ("cli",),
-    "yaml": ("loader.py",),
+    "yaml": ("loader",),
 }
 
 

@@ -17,28 +17,29 @@ class Change:
     new: str
 
 
-GUARDS: dict[str, tuple[Change, ...]] = {
+CHAIN_GUARDS: dict[str, tuple[Change, ...]] = {
     "step_version: a commit names the version of the step's row": (
-        Change("core/step.py", "[Delete(task.key, stored.version)]", "[Delete(task.key)]"),
+        Change("core/commits.py", "[Delete(task.key, stored.version)]", "[Delete(task.key)]"),
+        Change(
+            "engine/runner.py",
+            "            if task is None or task.version != self.stored.version:\n",
+            "            if False:\n",
+        ),
     ),
     "ahead_on_row: a follow-up is announced on the step's row": (
         Change(
-            "core/step.py",
-            "return Commit((Update(mentioned, stored.version), Insert(following)))",
+            "core/commits.py",
+            "return Commit((Update(mentioned(stored.row, following), stored.version), Insert(following)))",
             "return Commit((Insert(following), Delete(task_key(StepName('none')))))",
         ),
-        Change("core/step.py", "    RowKey,\n", "    RowKey,\n    task_key,\n"),
-        Change(
-            "core/step.py",
-            "from fantasm_gcp.core.names import MAIN, InstanceId,",
-            "from fantasm_gcp.core.names import StepName, MAIN, InstanceId,",
-        ),
+        Change("core/commits.py", "    Window,\n)", "    Window,\n    task_key,\n)"),
+        Change("core/commits.py", "import entry_name", "import StepName, entry_name"),
         Change(
             "engine/acting.py",
             "    except (ConflictError, AlreadyExistsError, UnavailableError) as error:\n        raise Moved",
             "    except AlreadyExistsError:\n        return stored\n    except (ConflictError, UnavailableError) as error:\n        raise Moved",
         ),
-        Change("engine/acting.py", "return Stored(mentioned, version)", "return stored"),
+        Change("engine/acting.py", "return Stored(mentioned(task, ahead), version)", "return stored"),
     ),
     "ahead_at_load: what an earlier attempt announced is enqueued": (
         Change("engine/runner.py", "    enqueue_in_flight(services, stored.row.ahead)\n", ""),
@@ -52,7 +53,7 @@ GUARDS: dict[str, tuple[Change, ...]] = {
     "loser_replays: who lost sees the next tasks enqueued before it acks": (
         Change(
             "engine/runner.py",
-            "return replay(self.services, self.delivery, Loaded(None, None))",
+            'raise Moved(f"another delivery of {self.delivery.step} decided")',
             'return Answer("replayed")',
         ),
     ),
@@ -70,18 +71,18 @@ GUARDS: dict[str, tuple[Change, ...]] = {
         ),
     ),
     "unique_window: no two windows of a group have one name": (
-        Change("core/step.py", 'branch=nest(step.branch, f"w{here.n}")', 'branch="w"'),
+        Change(
+            "core/step.py",
+            "window = replace(step, branch=nest(task.step.branch, label))",
+            'window = replace(step, branch="w")',
+        ),
     ),
     "close_window: a window is closed before it is read": (
-        Change(
-            "engine/runner.py",
-            "close_window(self.services, self.stored.row.step.name, self.stored.row.collection)",
-            "pass",
-        ),
+        Change("engine/runner.py", "close_window(self.services, task.step.name, task.collection)", "pass"),
     ),
     "instance_version: the end of an instance names the version read before the query": (
         Change(
-            "core/step.py",
+            "core/commits.py",
             "return Commit((Update(ended, stored.version),))",
             "return Commit((Delete(stored.row.key),)), Commit((Insert(ended),))",
         ),
@@ -106,7 +107,46 @@ GUARDS: dict[str, tuple[Change, ...]] = {
             "if current is None or current.version != self.stored.version:\n",
             "if False:\n",
         ),
-        Change("core/step.py", "[Delete(task.key, stored.version)]", "[Delete(task.key)]"),
-        Change("core/step.py", "    mutations.append(Insert(record))\n", ""),
+        Change("core/commits.py", "[Delete(task.key, stored.version)]", "[Delete(task.key)]"),
+        Change(
+            "core/commits.py",
+            "    mutations.append(Insert(_record(stored.row, following, attempt, tasks)))\n",
+            "",
+        ),
     ),
 }
+
+STORM_GUARDS: dict[str, tuple[Change, ...]] = {
+    "mixed_windows: who arrives at several windows commits in the transaction that read the open ones": (
+        Change(
+            "engine/runner.py", "            if windows:\n", "            if len(windows) == len(keys):\n"
+        ),
+    ),
+    "named_start: a start whose name is taken is left out": (
+        Change(
+            "engine/runner.py",
+            "                following = without_started(self.services.store, following)\n",
+            "",
+        ),
+    ),
+    "put_off_enqueues: a step that is put off gets its next task before the answer": (
+        Change("engine/failing.py", "    enqueue(services, [task])\n", ""),
+    ),
+    "older_epoch: a delivery of an earlier epoch sees the row's own task enqueued": (
+        Change("engine/runner.py", "        enqueue(services, [stored.row])\n", ""),
+    ),
+    "loser_looks_again: who was overtaken by a later epoch sees that epoch's task enqueued": (
+        Change(
+            "engine/runner.py",
+            'raise Moved(f"another delivery of {self.delivery.step} decided")',
+            "return replay(self.services, self.delivery, Loaded(None, None))",
+        ),
+    ),
+    "forks_have_branches: a fork's steps have names of their own": (
+        Change("core/step.py", 'nest(here.branch, f"f{here.n}-{leaving.index}")', "here.branch"),
+    ),
+    "groups_have_windows: windows of several groups that one step opens have names of their own": (
+        Change("core/step.py", 'f"w{task.step.n}-{index}"', 'f"w{task.step.n}"'),
+    ),
+}
+"""Those that need forks, groups, spawned machines and delays to be missed."""

@@ -39,6 +39,7 @@ def test_an_undisturbed_campaign_sends_and_counts_each_email_once(undisturbed):
     assert rpcs[True] > rpcs[False] > 8 * SUBSCRIBERS
 
 
+@pytest.mark.fantasm(190, 191, 192, 193)
 @pytest.mark.parametrize(("when", "error"), FAULTS)
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
 def test_a_fault_at_any_rpc_changes_nothing(undisturbed, when, error, twice):
@@ -50,6 +51,7 @@ def test_a_fault_at_any_rpc_changes_nothing(undisturbed, when, error, twice):
             assert expected == left_behind(harness, instance), f"{error} {when} RPC {n}"
 
 
+@pytest.mark.fantasm(190, 191, 192)
 @pytest.mark.parametrize("shuffle", range(20))
 def test_order_and_repetition_change_nothing(undisturbed, shuffle):
     """Tasks that are due come in any order, each of them twice."""

@@ -73,6 +73,7 @@ def test_a_context_that_no_url_shows_goes_on_by_get(tmp_path, value):
         assert "completed" == shown(harness, instance)["status"]
 
 
+@pytest.mark.fantasm(163)
 def test_a_retried_page_ends_where_its_follow_up_begins(tmp_path):
     """An entity that came into the page meanwhile pushes none out of it."""
     text = FSM.read_text().replace("examples.campaign", "edges")

@@ -113,6 +113,7 @@ def test_an_outcome_of_an_earlier_epoch_is_dropped(harness):
     assert "completed" == harness.get(f"instances/{instance}")["status"]
 
 
+@pytest.mark.fantasm(121)
 @pytest.mark.parametrize(
     ("says", "error"),
     [
@@ -138,6 +139,7 @@ def test_a_context_that_cannot_cross_a_task_boundary_is_a_failure(harness):
     assert "context['bad']['deep'][0] is a builtins.object" in only_step(harness, instance)["error"]
 
 
+@pytest.mark.fantasm(89)
 def test_a_step_of_a_vanished_machine_waits_and_then_fails(harness):
     """Another deployment may know the machine; after a day none did, and the step is listed as failed."""
     instance = start(harness, "Patient/")

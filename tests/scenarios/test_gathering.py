@@ -46,6 +46,7 @@ def finish(harness, url):
     return instance
 
 
+@pytest.mark.fantasm(174, 184)
 @pytest.mark.parametrize("machine", ["Gathering", "TransactionalWalk"])
 def test_all_that_arrive_in_a_window_are_one_batch_and_go_on_as_one_branch(harness, machine):
     """Nine contexts arrive, one list of nine is given, one branch goes on."""
@@ -55,6 +56,7 @@ def test_all_that_arrive_in_a_window_are_one_batch_and_go_on_as_one_branch(harne
     assert {"completed": 1} == outcomes(harness, instance, "Gather")
 
 
+@pytest.mark.fantasm(178)
 @pytest.mark.parametrize("items", [10, 11, 35])
 def test_a_window_with_more_than_a_batch_is_shared_out(harness, items):
     """With ten to a batch: each entry in one batch, no batch above the limit, no entry lost."""
@@ -152,6 +154,7 @@ def test_a_window_that_holds_nothing_ends_without_running_its_action(harness):
     assert "completed" == harness.get(f"instances/{instance}")["status"]
 
 
+@pytest.mark.fantasm(103, 119)
 def test_loops_count_their_steps_and_pass_a_fan_in_again(harness):
     """Six rounds of a self-transition, two windows of one branch: every step has a name of its own."""
     instance = finish(harness, "Loop/")
@@ -161,6 +164,7 @@ def test_loops_count_their_steps_and_pass_a_fan_in_again(harness):
     assert sorted({each["n"] for each in steps}) == list(range(10))
 
 
+@pytest.mark.fantasm(184)
 def test_the_context_that_opened_the_window_goes_on(harness):
     """After a fan-in the branch has the opener's data, and what the action put into ``contexts.context``."""
     instance = finish(harness, "Gathering/?items=2&colour=blue")

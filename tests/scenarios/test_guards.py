@@ -10,14 +10,16 @@ from pathlib import Path
 
 import chain
 import pytest
-from guards import GUARDS, Change
+import storm
+from guards import CHAIN_GUARDS, STORM_GUARDS, Change
 
 import fantasm_gcp
 
 SEEDS = 40
 MOST_SEEDS = 300
 PACKAGE = Path(fantasm_gcp.__file__).parent
-CHAIN = Path(chain.__file__)
+GUARDS = CHAIN_GUARDS | STORM_GUARDS
+STORM_SEEDS = 15
 
 
 @pytest.mark.parametrize("raises", [0.0, 0.3], ids=["calm", "raising"])
@@ -26,6 +28,14 @@ def test_nothing_is_lost_or_doubled_whatever_overlaps_and_dies(part, raises):
     """Overlapping, killed, repeated and late deliveries come to what one delivery of each comes to."""
     seeds = range(part * SEEDS, (part + 1) * SEEDS)
     assert dict.fromkeys(seeds, "ok") == {seed: chain.verdict(seed, raises) for seed in seeds}
+
+
+@pytest.mark.parametrize("raises", [0.0, 0.3], ids=["calm", "raising"])
+@pytest.mark.parametrize("part", range(4))
+def test_forks_groups_and_spawned_machines_hold_as_well(part, raises):
+    """Each leaf is counted once, each child runs once, each instance is completed once."""
+    seeds = range(part * STORM_SEEDS, (part + 1) * STORM_SEEDS)
+    assert dict.fromkeys(seeds, "ok") == {seed: storm.verdict(seed, raises) for seed in seeds}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +48,8 @@ def verdicts(tmp_path_factory):
         shutil.copytree(PACKAGE, folder / "fantasm_gcp", ignore=shutil.ignore_patterns("__pycache__"))
         for change in GUARDS[guard]:
             leave_out(folder / "fantasm_gcp", change)
-        command = [sys.executable, str(CHAIN), str(MOST_SEEDS)]
+        program = storm if guard in STORM_GUARDS else chain
+        command = [sys.executable, program.__file__, str(MOST_SEEDS)]
         result = subprocess.run(
             command, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False, timeout=300
         )

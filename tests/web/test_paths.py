@@ -199,4 +199,4 @@ def test_instances_are_listed_newest_first_with_filters_and_a_cursor(harness):
     assert [] == harness.get("instances?status=running")["instances"]
     assert 5 == len(harness.get("instances?status=completed")["instances"])
     counts = {each["machine"]: each["instances"] for each in harness.get("machines")["machines"]}
-    assert {"running": 0, "completed": 3, "failed": 0} == counts["MyMachine"]
+    assert {"running": 0, "completed": 3, "failed": 0, "cancelled": 0} == counts["MyMachine"]

@@ -29,6 +29,7 @@ def in_flight(harness):
     return len(list(harness.datastore.query(kind="FantasmTask").fetch()))
 
 
+@pytest.mark.fantasm(94)
 def test_a_start_answers_the_instance_and_where_to_look(harness):
     """The answer is JSON; its URLs answer."""
     answer = harness.start("MyMachine?arg1=value")
@@ -49,6 +50,7 @@ def test_the_sample_machine_chooses_its_way(harness, arg1, final, method):
     assert {"InitialState", final} == {each["state"] for each in shown["steps"]["items"]}
 
 
+@pytest.mark.fantasm(91, 207)
 def test_query_arguments_become_the_context(harness):
     """Text stays text, an argument given twice is a list, empty values and other scripts survive."""
     answer = harness.start("MyMachine/?a=1&b=x&b=y&c=&d=%C3%A9%E6%97%A5")
@@ -64,6 +66,7 @@ def test_a_form_and_a_json_object_become_the_context(harness):
     assert values == context_of(harness, body)
 
 
+@pytest.mark.fantasm(139)
 @pytest.mark.parametrize(
     ("url", "started_by", "expected"),
     [
@@ -87,6 +90,7 @@ def test_the_method_of_the_start_is_that_of_all_tasks(harness, url, started_by, 
     assert [(expected, is_get, not is_get)] * 2 == seen
 
 
+@pytest.mark.fantasm(100, 102)
 def test_names_of_tasks_and_urls_show_instance_state_and_event(harness):
     """What people see in the Cloud Console and in logs."""
     instance = harness.start("MyMachine/?arg1=something").json["instance"]
@@ -102,7 +106,7 @@ def test_names_of_tasks_and_urls_show_instance_state_and_event(harness):
 @pytest.mark.parametrize(
     ("url", "options", "words"),
     [
-        ("MyMachine/?__im__=1", {}, "'__im__' is reserved"),
+        ("MyMachine/?__st__=1", {}, "'__st__' is reserved"),
         ("MyMachine/?=1", {}, "malformed"),
         ("MyMachine/?a%00b=1", {}, "malformed"),
         ("MyMachine/?" + "a" * 501 + "=1", {}, "malformed"),
@@ -135,11 +139,12 @@ def test_a_file_is_no_argument(harness, tmp_path):
     assert 400 == answer.status_code
 
 
+@pytest.mark.fantasm(89)
 def test_an_unknown_machine_is_not_found_and_the_known_ones_are_named(harness):
     """404 with the machine names."""
     answer = harness.start("Nope/")
     assert 404 == answer.status_code
-    assert ["SendSubscriberEmail", "MyMachine"] == answer.json["machines"]
+    assert ["SendSubscriberEmail", "MyMachine", "FantasmScrubber"] == answer.json["machines"]
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 405), ("PUT", 405), ("DELETE", 405)])

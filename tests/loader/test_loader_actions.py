@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import pytest
@@ -10,26 +9,6 @@ import pytest
 from fantasm_gcp.core.definition import Definitions
 from fantasm_gcp.errors import DefinitionError
 from fantasm_gcp.loader import load_actions, parse_text, resolve_action
-
-
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """Writes modules of a package that exists for one test; gives its name."""
-    name = f"shop_of_{tmp_path.name}"
-    (tmp_path / name).mkdir()
-
-    def write(**modules: str) -> str:
-        for module, code in {"__init__": "", **modules}.items():
-            (tmp_path / name / f"{module}.py").write_text(code, encoding="utf-8")
-        importlib.invalidate_caches()
-        return name
-
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    yield write
-    for module in [each for each in sys.modules if each.split(".")[0] == name]:
-        del sys.modules[module]
-
 
 ACTION = "class Act:\n    def execute(self, context, obj):\n        return 'ok'\n"
 
@@ -43,6 +22,7 @@ def refusal(dotted: str) -> str:
     return f"{problem.message}; {problem.hint}" if problem.hint else problem.message
 
 
+@pytest.mark.fantasm(31)
 def test_an_action_is_an_object_of_its_class(package):
     """Made without arguments, anew for every call."""
     name = package(mail=ACTION)
@@ -52,6 +32,7 @@ def test_an_action_is_an_object_of_its_class(package):
     assert type(action) is type(resolve_action(f"{name}.mail.Act"))
 
 
+@pytest.mark.fantasm(36)
 def test_a_module_that_is_not_there_is_told_with_a_likely_one(package):
     """In a package, at the top, and below what is no package."""
     name = package(mail=ACTION)
@@ -64,10 +45,11 @@ def test_a_module_that_is_not_there_is_told_with_a_likely_one(package):
     assert refusal("qqqqzzzz.Act").startswith("there is no module 'qqqqzzzz'; modules are looked for")
 
 
+@pytest.mark.fantasm(35)
 def test_a_class_that_is_not_there_is_told_with_a_likely_one(package):
     """The hint is a class of the module, never a constant."""
     name = package(mail=ACTION + "ACTS = 3\n")
-    expected = f"module '{name}.mail' has no class 'Atc'; did you mean 'Act'?"
+    expected = f"module '{name}.mail' has no class or function 'Atc'; did you mean 'Act'?"
     assert expected == refusal(f"{name}.mail.Atc")
 
 
@@ -127,11 +109,12 @@ def test_a_source_file_that_is_no_text_is_told(package, tmp_path):
     assert "cannot be imported: " in refusal(f"{name}.mail.Act")
 
 
+@pytest.mark.fantasm(40)
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("def Act():\n    pass\n", "'{name}.mail.Act' is not a class but an object of type 'function'"),
-        ("import os as Act\n", "'{name}.mail.Act' is not a class but a module"),
+        ("Act = 3\n", "'{name}.mail.Act' is neither a class nor a function but an object of type 'int'"),
+        ("import os as Act\n", "'{name}.mail.Act' is neither a class nor a function but a module"),
         (
             "class Act:\n    pass\n",
             "'{name}.mail.Act' has no method execute(); add execute(self, context, obj)",
@@ -196,6 +179,7 @@ def test_an_action_that_is_false_or_empty_is_still_an_action(package):
     assert len(sys.modules[f"{name}.mail"].made) == 1
 
 
+@pytest.mark.fantasm(38)
 def test_every_problem_of_every_action_is_told_with_its_place(package):
     """In the order of the file; a class that several states name is told once."""
     name = package(mail=ACTION)
@@ -211,6 +195,7 @@ def test_every_problem_of_every_action_is_told_with_its_place(package):
     assert problems[2].message == "state 'S3' is a continuation, but 'Act' has no method continuation()"
 
 
+@pytest.mark.fantasm(39)
 def test_a_continuation_that_would_never_be_called_is_a_warning(package):
     """The state does not say that it is one; where it does, all is well."""
     name = package(
@@ -228,5 +213,242 @@ def test_definitions_without_places_have_loadable_actions(package):
     by_hand = Definitions(definitions(name, "action: Act").machines)
     assert [f"{name}.mail.Act"] == list(load_actions(by_hand))
     wrong = Definitions(definitions(name, "action: Gone").machines)
-    with pytest.raises(DefinitionError, match=r"<action>:1:1: error: module .* has no class 'Gone'"):
+    with pytest.raises(
+        DefinitionError, match=r"<action>:1:1: error: module .* has no class or function 'Gone'"
+    ):
         load_actions(wrong)
+
+
+# functions
+
+FUNCTIONS = """\
+import functools
+
+def send(context, obj):
+    return f"sent {context} {obj}"
+
+def wide(context, obj, again=False, *more, **other):
+    return "wide"
+
+def supplied(function):
+    @functools.wraps(function)
+    def with_database(*given):
+        return function(*given, "database")
+    return with_database
+
+@supplied
+def decorated(context, obj, database):
+    return database
+
+def three(context, obj, token):
+    return token
+
+half = functools.partial(three, token="half")
+
+class Callable:
+    def __call__(self, context, obj):
+        return "called"
+
+an_object = Callable()
+a_method = an_object.__call__
+builtin = max
+
+def one(context):
+    return "one"
+
+def named(*, context, obj):
+    return "named"
+
+async def later(context, obj):
+    return "later"
+
+async def more_later(context, obj):
+    yield "later"
+
+def several(context, obj):
+    yield "several"
+
+later_half = functools.partial(later)
+
+class Later:
+    async def __call__(self, context, obj):
+        return "later"
+
+a_later_object = Later()
+
+class Act:
+    @staticmethod
+    def execute(context, obj):
+        return "static"
+
+class Selfless:
+    def execute(context, obj):
+        return "no"
+
+class LaterAct:
+    async def execute(self, context, obj):
+        return "later"
+
+class Pages:
+    def execute(self, context, obj):
+        return "ok"
+    def continuation(self, context, obj):
+        return None
+
+class Broken:
+    def execute(self, context, obj):
+        return "ok"
+    @property
+    def continuation(self):
+        raise SystemExit("no")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("send", "sent 1 2"),
+        ("wide", "wide"),
+        ("decorated", "database"),
+        ("half", "half"),
+        ("an_object", "called"),
+        ("a_method", "called"),
+        ("builtin", 2),
+        ("Act", "static"),
+    ],
+)
+def test_a_function_is_an_action(package, name, expected):
+    """Any callable that takes the context and obj; a decorator may supply what it wraps with more."""
+    module = f"{package(functions=FUNCTIONS)}.functions"
+    assert expected == resolve_action(f"{module}.{name}").execute(1, 2)
+    assert repr(resolve_action(f"{module}.send")).startswith("FunctionAction(<function send")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("one", "'{n}.one' does not take (context, obj): too many positional arguments"),
+        ("named", "'{n}.named' does not take (context, obj): "),
+        ("three", "'{n}.three' does not take (context, obj): missing a required argument: 'token'"),
+        ("later", "'{n}.later' is a coroutine function: a call does not run it; "),
+        ("later_half", "'{n}.later_half' is a coroutine function: a call does not run it; "),
+        ("a_later_object", "'{n}.a_later_object' is a coroutine function: a call does not run it; "),
+        ("more_later", "'{n}.more_later' is an asynchronous generator function: a call does not run it; "),
+        ("several", "'{n}.several' is a generator function: a call does not run it; "),
+        ("Selfless", "execute of '{n}.Selfless' does not take (context, obj): too many positional arguments"),
+        ("LaterAct", "execute of '{n}.LaterAct' is a coroutine function: a call does not run it; "),
+        ("functools", "'{n}.functools' is neither a class nor a function but a module"),
+        ("Callable", "'{n}.Callable' has no method execute(); add execute(self, context, obj)"),
+        ("sned", "module '{n}' has no class or function 'sned'; did you mean 'send'?"),
+    ],
+)
+def test_a_callable_that_could_not_run_to_an_event_is_told(package, name, message):
+    """It would fail, or seem to succeed, in every step; here it is one problem."""
+    module = f"{package(functions=FUNCTIONS)}.functions"
+    assert refusal(f"{module}.{name}").startswith(message.replace("{n}", module))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "raise BaseException('gone')\n",
+        "raise GeneratorExit\n",
+        "class Act:\n    def __init__(self):\n        raise GeneratorExit\n",
+        "class Meta(type):\n    def __call__(cls):\n        raise SystemExit\nclass Act(metaclass=Meta):\n    pass\n",
+        "def __getattr__(name):\n    raise SystemExit\n",
+        "class T:\n    def __getattribute__(self, name):\n        raise SystemExit\nAct = T()\n",
+        "class T:\n    def __call__(self, c, o): ...\n    @property\n    def __signature__(self):\n        raise OSError\n"
+        "Act = T()\n",
+        "class Act:\n    def execute(self, c, o): ...\n    execute.__signature__ = 3\n",
+    ],
+)
+def test_users_code_never_ends_in_a_traceback(package, code):
+    """Whatever it raises, and wherever: one problem, or an action."""
+    name = package(mail=code)
+    try:
+        found = [resolve_action(f"{name}.mail.Act")]
+    except DefinitionError as error:
+        found = list(error.problems)
+    assert 1 == len(found)
+
+
+def test_an_interrupt_is_no_mistake_of_the_file(package):
+    """Whoever presses the keys wants the program to end."""
+    name = package(mail="raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        resolve_action(f"{name}.mail.Act")
+
+
+# entry, exit, and actions of transitions
+
+
+def whole(name: str) -> Definitions:
+    """A machine that names six actions, one of them twice."""
+    return parse_text(
+        f"state_machines:\n- name: M\n  namespace: {name}.mail\n  states:\n"
+        "  - {name: A, initial: on, entry: In, action: Act, exit: Out, transitions:\n"
+        "    [{event: e, to: B, action: Go}, {event: f, to: B, action: go}]}\n"
+        "  - {name: B, final: on, entry: In, exit: leave}\n",
+        "fsm.yaml",
+    )
+
+
+@pytest.mark.fantasm(31, 34, 51)
+def test_everything_that_runs_is_loaded(package):
+    """Entries, actions, exits and actions of transitions, each name once."""
+    name = package(
+        mail="".join(ACTION.replace("Act", each) for each in ("In", "Act", "Out", "Go"))
+        + "def go(context, obj): return None\n"
+        + "def leave(context, obj): return None\n"
+    )
+    assert [f"{name}.mail.{each}" for each in ("In", "Act", "Out", "Go", "go", "leave")] == list(
+        load_actions(whole(name))
+    )
+
+
+@pytest.mark.fantasm(35, 36, 40, 52)
+def test_everything_that_cannot_run_is_told_at_its_place(package):
+    """A class that is missing, one without execute, a function of another kind: all at once."""
+    name = package(mail="class In: pass\nclass Act: pass\nasync def go(c, o): ...\ndef leave(): ...\n")
+    with pytest.raises(DefinitionError) as caught:
+        load_actions(whole(name))
+    pointed = [(p.line, p.source[p.column - 1 :].split(",")[0].rstrip("}]")) for p in caught.value.problems]
+    assert [(5, "In"), (5, "Act"), (5, "Out"), (6, "Go"), (6, "go"), (7, "leave")] == pointed
+    messages = [problem.message for problem in caught.value.problems]
+    assert f"'{name}.mail.In' has no method execute()" == messages[0]
+    assert f"module '{name}.mail' has no class or function 'Go'" == messages[3]
+    with pytest.raises(DefinitionError) as caught:
+        load_actions(whole(f"{name}.nonesuch"))
+    assert 6 == len(caught.value.problems)
+
+
+@pytest.mark.fantasm(38)
+def test_a_function_cannot_be_a_continuation(package):
+    """It has nothing that reads pages."""
+    name = package(mail="def act(context, obj): return 'ok'\n")
+    with pytest.raises(DefinitionError, match="but 'act' has no method continuation"):
+        load_actions(definitions(name, "continuation: on, action: act"))
+
+
+def test_a_continuation_takes_the_token(package):
+    """It would fail on the first page."""
+    name = package(mail=FUNCTIONS)
+    with pytest.raises(DefinitionError, match=r"does not take \(context, obj, token\)"):
+        load_actions(definitions(name, "continuation: on, action: Pages"))
+
+
+def test_a_continuation_that_cannot_be_had_is_told(package):
+    """A property may raise anything."""
+    name = package(mail=FUNCTIONS)
+    with pytest.raises(DefinitionError, match=r"continuation of '.*Broken' cannot be had: SystemExit: no"):
+        load_actions(definitions(name, "action: Broken"))
+
+
+def test_an_entry_with_a_method_continuation_is_no_warning(package):
+    """Only a state's action could have it called."""
+    name = package(mail=ACTION + "    def continuation(self, context, obj, token=None): ...\n")
+    by_entry = parse_text(
+        f"state_machines: [{{name: M, states: [{{name: S, initial: on, final: on, entry: {name}.mail.Act}}]}}]",
+        "f",
+    )
+    assert () == load_actions(by_entry).warnings

@@ -1,0 +1,135 @@
+"""Names in a definition that stand for constants in users' modules: events, and arguments of a machine.
+
+An undotted name stays what it is unless it is a text in the namespace in force; a dotted one says plainly
+that a constant is meant. Looking it up is the loader's: it imports. It is handed in as a callable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from fantasm_gcp.core.attributes import attributes_of
+from fantasm_gcp.core.composed import ArgumentType
+from fantasm_gcp.core.draft import Draft
+from fantasm_gcp.core.findings import Findings, quoted
+from fantasm_gcp.core.node import Place, Scalar
+from fantasm_gcp.core.values import UnusableError, read_name
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a name leads to: ``text`` where that is a text.
+
+    Otherwise ``kind`` says what it is instead, or is empty where the name leads to nothing, and ``why``
+    tells what went wrong on the way, if anything did.
+    """
+
+    text: str | None = None
+    kind: str = ""
+    why: str = ""
+
+
+Find: TypeAlias = Callable[[str, str | None], Found]
+"""Looks up a name, dotted or not, in a namespace or, where it is dotted, from its own module."""
+
+
+def with_constants(machine: Draft, find: Find | None, findings: Findings) -> Draft:
+    """A machine whose events and arguments are what its constants hold.
+
+    Without ``find``, nothing is looked up: what is not allowed as a name is taken for a constant whose
+    value is not known, and stands for itself.
+    """
+    resolving = _Resolving(find, findings)
+    values = dict(machine.values)
+    broken = set(machine.broken)
+    if "context_types" in values:
+        types = resolving.arguments(values["context_types"], machine.get("namespace"))
+        if types is None:
+            del values["context_types"]
+            broken.add("context_types")
+        else:
+            values["context_types"] = types
+    if "states" in values:
+        values["states"] = tuple(resolving.state(machine, each) for each in machine.items("states"))
+    return replace(machine, values=values, broken=frozenset(broken))
+
+
+class _Resolving:
+    """Looks up the names of one machine."""
+
+    def __init__(self, find: Find | None, findings: Findings) -> None:
+        self._find = find
+        self._findings = findings
+
+    def state(self, machine: Draft, state: Draft) -> Draft:
+        if not state.items("transitions"):
+            return state
+        namespace = state.get("namespace") or machine.get("namespace")
+        transitions = tuple(self._transition(namespace, each) for each in state.items("transitions"))
+        return replace(state, values={**state.values, "transitions": transitions})
+
+    def _transition(self, inherited: str | None, transition: Draft) -> Draft:
+        written = transition.values.get("event")
+        if written is None:
+            return transition
+        try:
+            event = self._event(written, transition.get("namespace") or inherited, transition.at("event"))
+        except UnusableError as unusable:
+            self._findings.error(transition.at("event"), unusable.message, unusable.hint)
+            values: dict[str, Any] = {
+                key: value for key, value in transition.values.items() if key != "event"
+            }
+            return replace(transition, values=values, broken=transition.broken | {"event"})
+        return replace(transition, values={**transition.values, "event": event})
+
+    def _event(self, written: str, namespace: str | None, place: Place) -> str:
+        """The event that is meant; raises :class:`UnusableError`."""
+        attribute = attributes_of("transition")["event"]
+        if self._find is None:
+            return written
+        found = self._find(written, namespace)
+        if found.text is not None and found.text != written:
+            try:
+                return read_name(attribute, Scalar(place, "text", found.text, found.text))
+            except UnusableError as unusable:
+                message = f"the constant {quoted(written)} is {quoted(found.text)}: {unusable.message}"
+                raise UnusableError(message, unusable.hint) from unusable
+        if "." in written and found.text is None:
+            what = found.kind or found.why or "there is none of that name"
+            raise UnusableError(f"event {quoted(written)} is no constant that holds text: {what}")
+        try:
+            return read_name(attribute, Scalar(place, "text", written, written))
+        except UnusableError as unusable:
+            if not found.why:
+                raise
+            hint = f"if it is the name of a constant: {found.why}"
+            raise UnusableError(unusable.message, hint) from unusable
+
+    def arguments(
+        self, types: tuple[ArgumentType, ...], namespace: str | None
+    ) -> tuple[ArgumentType, ...] | None:
+        """The types by the arguments that are meant; None when a mistake is recorded."""
+        before = self._findings.errors
+        first: dict[str, Place] = {}
+        resolved = []
+        for each in types:
+            found = self._find(each.argument, namespace) if self._find is not None else Found()
+            argument = each.argument if found.text is None else found.text
+            if found.kind and "." in each.argument:
+                message = f"argument {quoted(argument)} is no constant that holds text: {found.kind}"
+                self._findings.error(each.key, message)
+            elif not argument:
+                self._findings.error(each.key, f"the constant {quoted(each.argument)} is empty")
+            elif argument in first:
+                at = first[argument]
+                self._findings.error(
+                    each.key,
+                    f"the argument {quoted(argument)} has a type already",
+                    f"the first is at line {at.line}, column {at.column}",
+                )
+            else:
+                first[argument] = each.key
+                resolved.append(replace(each, argument=argument))
+        return tuple(resolved) if self._findings.errors == before else None
