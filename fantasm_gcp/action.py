@@ -85,7 +85,8 @@ class ContinuationFSMAction(FSMAction):
 
         It is known once the branch of the last page is among them. Where a continuation ran inside of
         another, it is the number of the inner one's results for all pages of the outer one, and known once
-        for each of these pages the inner one's last page is among them. None where it is not known.
+        for each of these pages the inner one's last page is among them. None where it is not known, and
+        where branches forked between the two.
         """
         return _total([pages for pages in map(_pages_of, contexts) if pages])
 
@@ -307,6 +308,8 @@ def _pages_of(context: Any) -> tuple[Page, ...]:
 
 def _total(chains: Sequence[tuple[Page, ...]]) -> int | None:
     """The results of the innermost of nested continuations, from the pages that branches came through."""
+    if len({chain[0].chain for chain in chains}) > 1:
+        return None  # they are of several continuations: branches forked before they began
     by_number: dict[int, list[tuple[Page, ...]]] = {}
     for chain in chains:
         by_number.setdefault(chain[0].number, []).append(chain)
@@ -315,6 +318,8 @@ def _total(chains: Sequence[tuple[Page, ...]]) -> int | None:
         return None
     if all(len(chain) == 1 for chain in chains):
         return last.before + last.size
+    if any(chain[0].forked for chain in chains if len(chain) > 1):
+        return None  # each fork has an inner continuation of its own, and nobody knows how many have come
     total = 0
     for number in range(last.number + 1):
         inner = _total([chain[1:] for chain in by_number.get(number, ()) if len(chain) > 1])

@@ -290,7 +290,10 @@ _TRANSITION = (
     Attribute("transition", "to", Kind.NAME, "The state it leads to.", required=True),
     Attribute("transition", "action", Kind.ACTION, "What runs between the two states."),
     Attribute(
-        "transition", "namespace", Kind.NAMESPACE, "The transition's own namespace, instead of the state's."
+        "transition",
+        "namespace",
+        Kind.NAMESPACE,
+        "The module of the transition's action, instead of the machine's.",
     ),
     *_routing("transition", None, "of the transition"),
     *_retry("transition", "of the transition"),

@@ -66,16 +66,19 @@ class _Resolving:
     def state(self, machine: Draft, state: Draft) -> Draft:
         if not state.items("transitions"):
             return state
-        namespace = state.get("namespace") or machine.get("namespace")
-        transitions = tuple(self._transition(namespace, each) for each in state.items("transitions"))
+        inherited = machine.get("namespace"), state.get("namespace")
+        transitions = tuple(self._transition(inherited, each) for each in state.items("transitions"))
         return replace(state, values={**state.values, "transitions": transitions})
 
-    def _transition(self, inherited: str | None, transition: Draft) -> Draft:
+    def _transition(self, inherited: tuple[str | None, str | None], transition: Draft) -> Draft:
+        """Events are looked up in the machine's namespace first, as Fantasm did; then in the nearer ones."""
+        of_machine, of_state = inherited
+        namespaces = of_machine, transition.get("namespace"), of_state
         written = transition.values.get("event")
         if written is None:
             return transition
         try:
-            event = self._event(written, transition.get("namespace") or inherited, transition.at("event"))
+            event = self._event(written, namespaces, transition.at("event"))
         except UnusableError as unusable:
             self._findings.error(transition.at("event"), unusable.message, unusable.hint)
             values: dict[str, Any] = {
@@ -84,12 +87,18 @@ class _Resolving:
             return replace(transition, values=values, broken=transition.broken | {"event"})
         return replace(transition, values={**transition.values, "event": event})
 
-    def _event(self, written: str, namespace: str | None, place: Place) -> str:
+    def _look_up(self, find: Find, written: str, namespaces: tuple[str | None, ...]) -> Found:
+        """What a name leads to in the first namespace that has a text for it; else, in the first of all."""
+        places: list[str | None] = [each for each in namespaces if each is not None]
+        found = [find(written, each) for each in places or [None]]
+        return next((each for each in found if each.text is not None), found[0])
+
+    def _event(self, written: str, namespaces: tuple[str | None, ...], place: Place) -> str:
         """The event that is meant; raises :class:`UnusableError`."""
         attribute = attributes_of("transition")["event"]
         if self._find is None:
             return written
-        found = self._find(written, namespace)
+        found = self._look_up(self._find, written, namespaces)
         if found.text is not None and found.text != written:
             try:
                 return read_name(attribute, Scalar(place, "text", found.text, found.text))

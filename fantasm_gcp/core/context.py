@@ -48,13 +48,16 @@ class Page:
     """One page of a continuation that a branch came through.
 
     ``number`` counts from 0; ``size`` is the number of results on it and ``before`` on those before it.
-    ``last`` tells that none follows.
+    ``last`` tells that none follows, ``forked`` that more than one branch has gone on with it. Pages of one
+    continuation have the same ``chain``.
     """
 
     number: int
     size: int
     before: int
     last: bool
+    forked: bool = False
+    chain: str = ""
 
 
 @dataclass(slots=True)

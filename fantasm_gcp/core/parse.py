@@ -142,7 +142,7 @@ def _transition(machine: Draft, state: Draft, draft: Draft, to: Draft) -> Transi
     return Transition(
         event=draft.get("event"),
         to=draft.get("to"),
-        action=_action("action", machine, state, draft),
+        action=_action("action", state, machine, draft),
         queue=draft.get("queue") or machine.get("queue"),
         target=draft.get("target") or machine.get("target"),
         countdown=None if collects else draft.get("countdown") or machine.get("countdown"),

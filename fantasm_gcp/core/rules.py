@@ -86,7 +86,10 @@ def retry_of(draft: Draft, inherited: RetryPolicy) -> RetryPolicy:
 
 
 def namespace_of(*drafts: Draft) -> str | None:
-    """The namespace in force: of the innermost draft that has one; the innermost comes last."""
+    """The namespace in force: of the last draft that has one.
+
+    A transition's action takes its own, the machine's, the state's, in this order, as Fantasm did.
+    """
     return next((each.get("namespace") for each in reversed(drafts) if each.get("namespace")), None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fantasm_gcp.action import Action
@@ -11,6 +11,7 @@ from fantasm_gcp.core.commits import announcement, mentioned
 from fantasm_gcp.core.context import Context, Contexts, Page, Scope, StepObject
 from fantasm_gcp.core.definition import PSEUDO_INIT, Machine, State
 from fantasm_gcp.core.headers import checked
+from fantasm_gcp.core.names import digest
 from fantasm_gcp.core.records import Entry, Stored, Task
 from fantasm_gcp.core.step import Acted, Leaving, follow_up, landing, transition_of
 from fantasm_gcp.engine.delivery import Moved
@@ -146,14 +147,18 @@ def next_token(acting: Acting, task: Task) -> str:
     acting.obj["has_more_results"] = task.announced is not None or not ends
     size = len(results) if isinstance(results, Sequence) and not isinstance(results, str | bytes) else 0
     number, before = (task.hop.generation, task.hop.results) if task.hop else (0, 0)
-    page = Page(number, size, before, last=not acting.obj["has_more_results"])
+    origin = task.hop.origin if task.hop else task.step.branch
+    chain = digest(origin, str(task.step.n), length=8)
+    page = Page(number, size, before, last=not acting.obj["has_more_results"], chain=chain)
     acting.context = Context(acting.scope, acting.context, (*task.pages, page))
     return "" if ends else following
 
 
 def _is_empty(handed_on: Sequence[Any]) -> bool:
     """Whether a page holds nothing: all that ``continuation`` put into ``obj``, under whatever names."""
-    return bool(handed_on) and all(each is None or each in ([], (), {}) for each in handed_on)
+    return bool(handed_on) and all(
+        each is None or (type(each) in (list, tuple, dict) and not each) for each in handed_on
+    )
 
 
 def execute(services: Services, acting: Acting, entries: Sequence[Entry] | None) -> Acted:
@@ -178,8 +183,16 @@ def execute(services: Services, acting: Acting, entries: Sequence[Entry] | None)
         collected=tuple(each.key for each in entries or ()),
         empty_page=acting.empty_page,
         headers=headers,
-        pages=() if entries is not None else acting.context.pages,
+        pages=() if entries is not None else _pages_left(acting),
     )
+
+
+def _pages_left(acting: Acting) -> tuple[Page, ...]:
+    """The pages that the branch came through, as its next step knows them."""
+    pages = acting.context.pages
+    if not pages or not acting.scope.forked:
+        return pages
+    return (*pages[:-1], replace(pages[-1], forked=True))
 
 
 def _leaving(services: Services, acting: Acting, event: str | None, index: int, context: Context) -> Leaving:

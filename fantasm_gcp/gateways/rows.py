@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 from typing import Any
 
 from fantasm_gcp.core.context import Page
@@ -218,7 +219,7 @@ def _write_task(row: Task, to: Properties) -> None:
 
 def _write_pages(pages: tuple[Page, ...], to: Properties) -> None:
     if pages:
-        to.text("pages", json.dumps([[each.number, each.size, each.before, each.last] for each in pages]))
+        to.text("pages", json.dumps([astuple(each) for each in pages]))
 
 
 def _read_pages(of: Properties) -> tuple[Page, ...]:

@@ -33,14 +33,14 @@ def test_entry_and_exit_get_the_same_namespace_as_the_action():
     ("state", "transition", "expected"),
     [
         ("", "action: Go", "n.Go"),
-        ("namespace: s", "action: Go", "s.Go"),
+        ("namespace: s", "action: Go", "n.Go"),
         ("namespace: s", "action: Go\n      namespace: t", "t.Go"),
         ("namespace: s", "action: x.Go\n      namespace: t", "x.Go"),
         ("", "namespace: t", None),
     ],
 )
 def test_a_transition_action_gets_the_nearest_namespace(state, transition, expected):
-    """The transition's own, the state's, the machine's."""
+    """The transition's own, otherwise the machine's: that of the state it leaves is the state's alone."""
     text = HEAD + first_state(state, transition) + PLAIN
     assert expected == machine_of(text).states[0].transitions[0].action
 

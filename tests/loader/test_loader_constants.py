@@ -109,14 +109,20 @@ def test_a_full_name_needs_no_namespace(names):
 
 @pytest.mark.parametrize(
     ("state", "transition", "expected"),
-    [("", "", "ok"), ("namespace: {other}", "", "other"), ("", "namespace: {other}", "other"),
+    [("", "", "ok"), ("namespace: {other}", "", "ok"), ("", "namespace: {other}", "ok"),
      ("namespace: {other}", "namespace: {names}", "ok")],
 )  # fmt: skip
-def test_the_nearest_namespace_is_in_force(names, state, transition, expected):
-    """The transition's, the state's, the machine's."""
+def test_the_machines_namespace_goes_first(names, state, transition, expected):
+    """Then the transition's, then the state's."""
     other = names.replace(".names", ".other")
     text = machine("EVENT", namespace=names, state=state, transition=transition)
     assert [expected] == events(text.replace("{other}", other).replace("{names}", names))
+
+
+def test_what_the_machines_namespace_lacks_is_found_in_a_nearer_one(names):
+    """An app that keeps a state's events beside its action."""
+    assert ["ok"] == events(machine("EVENT", state=f"namespace: {names}"))
+    assert ["ok"] == events(machine("EVENT", transition=f"namespace: {names}"))
 
 
 @pytest.mark.fantasm(86)

@@ -360,4 +360,5 @@ def test_the_pages_of_a_branch_are_json_on_its_row(harness):
     for _ in range(3):
         harness.deliver(harness.next_attempt())
     (entry,) = entities(harness, "FantasmEntry")
-    assert [[0, 1, 0, False]] == json.loads(entry["pages"])
+    ((*page, chain),) = json.loads(entry["pages"])
+    assert ([0, 1, 0, False, False], 8) == (page, len(chain))
