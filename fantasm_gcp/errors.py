@@ -54,6 +54,8 @@ class Problem:
 
     def __str__(self) -> str:
         hint = f"; {self.hint}" if self.hint else ""
+        if not self.source.strip():
+            return f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message}{hint}"
         gutter = str(self.line)
         return (
             f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message}{hint}\n"

@@ -91,7 +91,10 @@ class Api:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise Refusal(f"what answers at {self._named} is not this application: name another with --url")
+            raise Refusal(
+                f"what answers at {self._named} is not this application: name another with --url"
+                "; the root_url of its fsm.yaml, where it has one, belongs there, too"
+            )
         return answer
 
     def _refused(self, status: int, answer: Mapping[str, Any], machine: str) -> Refusal:

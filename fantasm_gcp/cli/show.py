@@ -11,6 +11,8 @@ import click
 from fantasm_gcp.cli.api import Api, format_option, url_option
 from fantasm_gcp.cli.table import moment, render_table
 
+_TOLD = (("note", "note"), ("spawned by", "parent"))
+
 
 @click.command("show")
 @click.argument("instance")
@@ -28,6 +30,8 @@ def command(instance: str, limit: int, form: str, url: str) -> None:
 def _paragraphs(answer: Mapping[str, Any]) -> Iterator[str]:
     ended = f", ended {moment(answer['ended'])} UTC" if answer["ended"] else ""
     yield f"{answer['instance']}: {answer['status']}, started {moment(answer['started'])} UTC{ended}"
+    if told := [f"{word}: {answer[name]}" for word, name in _TOLD if answer[name]]:
+        yield "\n".join(told)
     counts = [(state, n["in_flight"], n["failed"], n["done"]) for state, n in answer["states"].items()]
     yield render_table(("STATE", "IN FLIGHT", "FAILED", "DONE"), counts)
     if failed := answer["failed"]["items"]:
@@ -42,6 +46,8 @@ def _paragraphs(answer: Mapping[str, Any]) -> Iterator[str]:
             for each in done
         ]
         yield render_table(("STEP DONE", "OUTCOME", "ENDED (UTC)", "ATTEMPTS", "NAME"), rows)
+        if notes := [f"{_transition(each)}: {each['note']}" for each in done if each["note"]]:
+            yield "\n".join(notes)
     if answer["steps"]["cursor"]:
         yield "There are more steps than these: --limit shows more."
 

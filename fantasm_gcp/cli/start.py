@@ -41,7 +41,7 @@ def command(
     """Start MACHINE; the arguments become its context. One that is given several times is a list,
     and so is NAME[]=VALUE.
 
-    With --wait the exit status is 0 for a completed instance and 1 for a failed one.
+    With --wait the exit status is 0 for a completed instance, and 1 for one that failed or was cancelled.
     """
     context = read_context(arguments) | ({"method": method} if method else {})
     if key is not None and not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]{0,498}[\x21-\x7e])?", key):

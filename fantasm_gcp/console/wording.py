@@ -133,10 +133,37 @@ class Warnings:
 
 
 def sorted_warnings(definitions: Definitions) -> Warnings:
-    """The warnings, each with the machine that has something written at the warning's place."""
-    owner = {(at.file, at.line, at.column): path[0] for path, at in definitions.places.items()}
+    """The warnings, each with the machine that it stands in."""
+    spans = [_span(definitions, name) for name in definitions.machines if (name,) in definitions.places]
     found: dict[str, list[Problem]] = {}
     for each in definitions.warnings:
-        found.setdefault(owner.get((each.file, each.line, each.column), ""), []).append(each)
+        around = [span for span in spans if span.file == each.file and span.first <= each.line <= span.last]
+        owner = min(around, key=lambda span, at=each: span.distance(at), default=None)  # type: ignore[misc]
+        found.setdefault(owner.machine if owner is not None else "", []).append(each)
     elsewhere = tuple(found.pop("", ()))
     return Warnings({machine: tuple(problems) for machine, problems in found.items()}, elsewhere)
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """The lines that a machine stands in, and the place of its name."""
+
+    machine: str
+    file: str
+    first: int
+    last: int
+    line: int
+    column: int
+
+    def distance(self, problem: Problem) -> tuple[bool, int, int]:
+        """From the name: the nearest above is that of the machine, where states are an alias of another's."""
+        below = (self.line, self.column) > (problem.line, problem.column)
+        return below, abs(self.line - problem.line), abs(self.column - problem.column)
+
+
+def _span(definitions: Definitions, machine: str) -> _Span:
+    name = definitions.places[machine,]
+    lines = [
+        at.line for path, at in definitions.places.items() if path[0] == machine and at.file == name.file
+    ]
+    return _Span(machine, name.file, min(lines), max(lines), name.line, name.column)

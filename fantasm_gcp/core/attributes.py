@@ -74,7 +74,8 @@ class Attribute:
 
     ``default`` is the value when the attribute is absent, before anything is inherited. ``maximum`` is
     inclusive. For a LIST, ``items`` is the level of its items, and a required list must not be empty.
-    A required attribute may be absent where ``unless`` is given. An ``old`` one is understood and never
+    A required attribute may be absent where ``unless`` is given; ``needed`` tells when one that is not
+    required may not be absent. An ``old`` one is understood and never
     suggested; ``renamed`` is what to write instead of it: its value counts as that one's.
     """
 
@@ -84,6 +85,7 @@ class Attribute:
     doc: str
     required: bool = False
     unless: str | None = None
+    needed: str = ""
     default: str | bool | None = None
     maximum: int | None = None
     choices: tuple[str, ...] = ()
@@ -169,7 +171,12 @@ _FILE = (
     Attribute(
         "file", "root_url", Kind.URL_PATH, "The path that machines are served under; without it, `/fantasm`."
     ),
-    Attribute("file", "import", Kind.FILES, "Further definition files, relative to this one."),
+    Attribute(
+        "file",
+        "import",
+        Kind.FILES,
+        "Further definition files, relative to this one; in a list of machines, too.",
+    ),
     Attribute(
         "file",
         "state_machines",
@@ -240,6 +247,7 @@ _STATE = (
         "action",
         Kind.ACTION,
         "The class or function that does the state's work; a final state may lack it.",
+        needed="only a final state may lack it",
     ),
     Attribute("state", "entry", Kind.ACTION, "What runs before the action, when the state is entered."),
     Attribute("state", "exit", Kind.ACTION, "What runs when the state is left."),

@@ -58,7 +58,7 @@ def callback_of(
     url = f"{root}/fsm/{step.machine}/{step.state}/{step.event}/{step.target}/"
     own = {INSTANCE_HEADER: step.instance, STEP_HEADER: step.name, EPOCH_HEADER: str(task.epoch)}
     headers = dict(task.headers) | own
-    context = task.context if task.spread is None and len(task.context) <= inline_limit else b"{}"
+    context = task.context if not task.spread and len(task.context) <= inline_limit else b"{}"
     body = b""
     if task.method == "POST":
         headers["Content-Type"] = "application/json"

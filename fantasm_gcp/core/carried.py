@@ -49,6 +49,7 @@ def carry(task: Task) -> tuple[dict[str, str], bytes]:
     }
     if task.hop is not None:
         headers[CHAIN_HEADER] = json.dumps(astuple(task.hop))
+        _check_size(len(headers[CHAIN_HEADER]), HEADER_LIMIT, "the token of a continuation is shorter")
     if task.pages:
         headers[PAGES_HEADER] = json.dumps([astuple(each) for each in task.pages])
     if task.method == "POST":

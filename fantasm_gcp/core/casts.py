@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -17,6 +18,8 @@ Cast: TypeAlias = Callable[[str], Any]
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off", ""})
+_NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?")
+_DATE_IN_DIGITS = re.compile("[0-9]{8}")
 _MOST_SHOWN = 60
 
 
@@ -32,14 +35,41 @@ def parse_json(text: str) -> Any:
     return json.loads(text)
 
 
+def parse_dict(text: str) -> dict[str, Any]:
+    """JSON that is an object, as Fantasm took it."""
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("it must be the JSON of an object, like {...}")
+    return value
+
+
+def parse_list(text: str) -> list[Any]:
+    """JSON that is an array."""
+    value = json.loads(text)
+    if not isinstance(value, list):
+        raise ValueError(
+            "it must be the JSON of an array, like [...]; an argument that is given several times is a list "
+            "without a type"
+        )
+    return value
+
+
 def parse_datetime(text: str) -> datetime:
     """ISO 8601, like ``2026-01-31T23:59:00Z``; without a time of day it is midnight."""
+    _refuse_epoch(text, "2026-01-31T23:59:00Z")
     return datetime.fromisoformat(text)
 
 
 def parse_date(text: str) -> date:
     """ISO 8601, like ``2026-01-31``."""
+    _refuse_epoch(text, "2026-01-31")
     return date.fromisoformat(text)
+
+
+def _refuse_epoch(text: str, like: str) -> None:
+    """Eight digits are a date of ISO 8601; other numbers are not, though some would be read as one."""
+    if _NUMBER.fullmatch(text) and not _DATE_IN_DIGITS.fullmatch(text):
+        raise ValueError(f"ISO 8601 is taken, like {like}, not epoch seconds")
 
 
 def parse_time(text: str) -> time:
@@ -62,6 +92,8 @@ def _casts() -> dict[str, Cast]:
             *("types.StringType", "types.UnicodeType"),
         ),
         parse_json: ("json", "json.loads", "simplejson.loads"),
+        parse_dict: ("dict", "builtins.dict", "__builtin__.dict", "types.DictType"),
+        parse_list: ("list", "builtins.list", "__builtin__.list", "types.ListType"),
         parse_datetime: ("datetime", "datetime.datetime"),
         parse_date: ("date", "datetime.date"),
         parse_time: ("time", "datetime.time"),
@@ -103,14 +135,16 @@ _NO_PICKLE = (
     "it would run whatever the text says; dates, keys and registered dataclasses cross between steps as they "
     "are, and an argument of a URL can be json or any function of text, by its dotted name"
 )
-_NO_LETTERS = "it would make a list of the text's letters; write json, or give the argument several times"
+_NO_LETTERS = (
+    "it would make a list of the text's letters; write list, which takes json, or give the argument several "
+    "times"
+)
 
 REFUSED: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(
         ("pickle", "pickle.loads", "pickle.load", "cPickle", "cPickle.loads", "dill.loads"), _NO_PICKLE
     )
-    | dict.fromkeys(("list", "tuple", "set", "types.ListType", "types.TupleType"), _NO_LETTERS)
-    | dict.fromkeys(("dict", "types.DictType"), "write json")
+    | dict.fromkeys(("tuple", "set", "types.TupleType"), _NO_LETTERS)
     | dict.fromkeys(("eval", "exec", "builtins.eval", "__builtin__.eval"), "write json")
 )
 """Names that are no types of arguments, each with what to write instead, and why."""

@@ -257,7 +257,7 @@ class _Writer:
 
 def _advice(kind: type[Any]) -> str:
     if could_be_registered(kind):
-        return f"register the class: @context_type (of fantasm_gcp.registry) above {kind.__name__}"
+        return f"register {kind.__name__}: write @fantasm_gcp.context_type as its first decorator"
     for base in (str, int, float, list, dict, tuple, set, frozenset, bytes, Decimal, UUID):
         if issubclass(kind, base) and kind is not bool:
             return f"it would come back as a plain {base.__name__}: write {base.__name__}(value)"

@@ -82,7 +82,7 @@ def _record(task: Task, following: Following, attempt: Attempt, tasks: Sequence[
         step=task.step,
         outcome=acted.outcome,
         event=acted.event,
-        next=tuple(each.step.name for each in tasks),
+        next=(*(each.step.name for each in tasks), *following.taken),
         ahead=task.ahead,
         ends_branch=following.ends_branch,
         due=task.due,

@@ -75,7 +75,8 @@ def _bounds(
             findings.error(key.place, f"{attribute.name} has no attribute {quoted(key.text)}", hint)
             continue
         at = _place(key, value)
-        bound = _single(replace(attribute, name=f"{key.text} of {attribute.name}"), value, at, findings)
+        part = replace(attribute, name=f"{key.text} of {attribute.name}", required=True)
+        bound = _single(part, value, at, findings)
         if bound is not None:
             bounds[key.text] = (bound, at)
     return bounds, findings.errors > before

@@ -205,7 +205,7 @@ class Context(_Scoped, dict[str, Any]):
     @property
     def pages(self) -> tuple[Page, ...]:
         """The pages of the continuations that this branch came through since its last fan-in, the outermost
-        first; in a continuation state the last is its own.
+        first and no more than twenty; in a continuation state the last is its own.
         """
         return self._pages
 
@@ -290,12 +290,14 @@ def contexts_of(contexts: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 def countdowns_of(countdown: float | Sequence[float], contexts: int) -> list[float]:
     """The wait of each start, in seconds. Raises ``ValueError`` for waits that cannot be."""
-    waits = [countdown] * contexts if isinstance(countdown, int | float) else list(countdown)
+    waits = [countdown] * contexts if isinstance(countdown, int | float | str) else list(countdown)
     if len(waits) != contexts:
         raise ValueError(f"{len(waits)} countdowns for {contexts} contexts: give one number, or one for each")
     for wait in waits:
-        if not 0 <= wait <= MOST_COUNTDOWN:
-            raise ValueError(f"countdown {wait}: it is a number of seconds, up to {MOST_COUNTDOWN} (30 days)")
+        if not isinstance(wait, int | float) or not 0 <= wait <= MOST_COUNTDOWN:
+            raise ValueError(
+                f"countdown {wait!r}: it is a number of seconds, up to {MOST_COUNTDOWN} (30 days)"
+            )
     return waits
 
 

@@ -7,13 +7,13 @@ mistake that is already reported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
-from fantasm_gcp.core.attributes import Attribute, Level, attributes_of, levels_of, suggested
-from fantasm_gcp.core.composed import COMPOSED
+from fantasm_gcp.core.attributes import Attribute, Kind, Level, attributes_of, levels_of, suggested
+from fantasm_gcp.core.composed import COMPOSED, read_files
 from fantasm_gcp.core.findings import Findings, closest, did_you_mean, quoted
 from fantasm_gcp.core.mending import (
     keys_of,
@@ -112,7 +112,7 @@ class _Reading:
         )
 
     def _needs(self, attribute: Attribute) -> bool:
-        return attribute.required and attribute.unless not in {*self._keys, *self._misspelt}
+        return attribute.required and attribute.unless not in keys_of(self._node) | self._misspelt
 
     def _entry(self, key: Node, value: Node) -> None:
         if not isinstance(key, Scalar):
@@ -139,7 +139,8 @@ class _Reading:
             # A value that is not there has no place of its own.
             empty = isinstance(value, Scalar) and not value.text
             self._places[attribute.name] = key.place if empty else value.place
-            self._value(attribute, value)
+            # What may be absent need not be required: then its line may as well be removed.
+            self._value(replace(attribute, required=self._needs(attribute)), value)
             if attribute.renamed is not None:
                 self._rename(attribute, attribute.renamed, key)
 
@@ -178,7 +179,9 @@ class _Reading:
         elif attribute.kind in COMPOSED:
             read = COMPOSED[attribute.kind](attribute, value, place, self._findings)
             if read is not None:
-                self._values[attribute.name] = read
+                # Imports may stand among the machines as well, above the file's own or below.
+                above = self._values.get(attribute.name, ()) if attribute.kind is Kind.FILES else ()
+                self._values[attribute.name] = (*above, *read) if above else read
         elif isinstance(value, Scalar):
             try:
                 self._values[attribute.name] = read_value(attribute, value)
@@ -197,7 +200,7 @@ class _Reading:
         items = node.items
         if level == "transition":
             items = tuple(with_whole_transitions(items, self._findings))
-        drafts = []
+        drafts: list[Draft] = []
         rest = zip_longest(items, items[1:])
         for item, following in rest:
             if level == "machine" and (torn_at := torn_machine_at(item, following)):
@@ -205,12 +208,36 @@ class _Reading:
                 message = f"{_CALLED[level]} is written as two items"
                 self._findings.error(torn_at, message, "remove the dash before this")
                 next(rest)
+            elif level == "machine" and isinstance(item, MappingNode) and "import" in keys_of(item):
+                drafts.extend(self._import(attribute, item))
             elif isinstance(item, MappingNode):
                 drafts.append(read_draft(item, level, self._findings))
             else:
                 self._holes.add(attribute.name)
                 self._not_a_mapping(item, level)
         self._values[attribute.name] = tuple(drafts)
+
+    def _import(self, machines: Attribute, item: MappingNode) -> Iterator[Draft]:
+        """Takes an import that stands among the machines; one that stands in a machine is a mistake."""
+        imports = [
+            entry for entry in item.entries if isinstance(entry[0], Scalar) and entry[0].text == "import"
+        ]
+        key, value = imports[0]
+        if len(item.entries) == 1:
+            attribute = self._table["import"]
+            empty = isinstance(value, Scalar) and not value.text
+            names = read_files(attribute, value, key.place if empty else value.place, self._findings)
+            self._values["import"] = (*self._values.get("import", ()), *(names or ()))
+            return
+        self._holes.add(machines.name)
+        self._findings.error(
+            key.place,
+            "an import stands in an item of its own",
+            "write the file's name behind '- import:' and nothing else, the machine behind a dash of its own",
+        )
+        rest = replace(item, entries=tuple(entry for entry in item.entries if entry not in imports))
+        if {"name", "states"} <= keys_of(rest):
+            yield read_draft(rest, "machine", self._findings)
 
     def _not_a_mapping(self, item: Node, level: Level) -> None:
         if isinstance(item, Broken):

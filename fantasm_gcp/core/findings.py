@@ -48,15 +48,16 @@ def in_order(problems: Iterable[Problem], files: Sequence[str] = ()) -> tuple[Pr
     )
 
 
-def closest(word: str, candidates: Collection[str]) -> str:
+def closest(word: str, candidates: Collection[str], *, likeness: float = 0.6) -> str:
     """The candidate that a misspelt word is most like, or an empty string if none is close.
 
+    ``likeness`` is how close it must be: 1 is the same, 0 has nothing in common.
     Very long words and very many candidates find nothing: comparing them costs more than it tells.
     """
     if len(word) > _LONGEST_WORD or len(candidates) > _MOST_CANDIDATES:
         return ""
     by_folded = {name.casefold(): name for name in candidates}
-    close = get_close_matches(word.casefold(), by_folded, n=1)
+    close = get_close_matches(word.casefold(), by_folded, n=1, cutoff=likeness)
     return by_folded[close[0]] if close else ""
 
 

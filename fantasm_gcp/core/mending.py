@@ -35,7 +35,9 @@ def with_states_in_machine(root: Mapping, findings: Findings) -> Mapping:
         return root
     key, _ = given[0]
     items = machines.items if isinstance(machines, SequenceNode) else ()
-    lacking = [item for item in items if isinstance(item, Mapping) and "states" not in keys_of(item)]
+    lacking = [
+        item for item in items if isinstance(item, Mapping) and not {"states", "import"} & keys_of(item)
+    ]
     if len(lacking) != 1:
         findings.error(key.place, "states belong to a machine", _why_not(lacking))
         return _with(root, [entry for entry in root.entries if entry is not given[0]])

@@ -7,6 +7,7 @@ hash of all that follows, because sequential names slow Cloud Tasks and Datastor
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, datetime
 from typing import NewType
 
@@ -45,6 +46,11 @@ def started_of(instance: InstanceId) -> float:
 def keyed_instance_id(machine: str, key: str) -> InstanceId:
     """The one instance of a machine that a caller's idempotency key stands for."""
     return InstanceId(f"{machine}-key-{digest(machine, key, length=24)}")
+
+
+def is_keyed(instance: str) -> bool:
+    """Whether an instance's id comes from an idempotency key."""
+    return re.search(r"-key-[0-9a-f]{24}$", instance) is not None
 
 
 def hashed(name: str) -> str:

@@ -110,17 +110,6 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """A share of a large outcome: of the departures in a step's ``context`` those from ``first`` on.
-
-    ``last`` is the first that is no more part of it.
-    """
-
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
 class Collection:
     """What a fan-in step collects: of a group's window the entries with ``after < name <= until``."""
 
@@ -143,13 +132,15 @@ class Failure:
 class Task:
     """A step in flight: what its delivery needs. Gone when the step is over.
 
-    ``target`` is an App Engine service as in a definition. ``headers`` are those of the whole instance;
-    ``pages`` those of the continuations that its branch came through. ``started`` is when its instance was,
-    for a task that carries it because there is no row.
+    ``target`` is an App Engine service as in a definition. ``headers`` are those of the instance, with the
+    queue that the branch has set. ``spread`` tells that the context is a share of a large outcome, ``pages``
+    which pages of continuations the branch came through. ``started`` is when its instance was, for a task
+    that carries it because there is no row; ``created`` is when this epoch of the step was.
+
     ``ahead`` are the steps that were enqueued before this one was over; ``announced`` is the token of the
-    continuation among them. ``attempts`` counts those of this epoch up to the last that was recorded as
-    failed, ``unanswered`` those of them that never answered; ``first_attempt`` is when the first recorded
-    one began.
+    continuation among them. ``attempts`` counts those since the start or the last redrive, up to the last
+    that was recorded as failed, ``unanswered`` those of this epoch that never answered; ``first_attempt`` is
+    when the first recorded one began.
     """
 
     kind: ClassVar[str] = "FantasmTask"
@@ -168,11 +159,12 @@ class Task:
     announced: str | None = None
     hop: Hop | None = None
     collection: Collection | None = None
-    spread: Spread | None = None
+    spread: bool = False
     target: str | None = None
     headers: Headers = ()
     pages: tuple[Page, ...] = ()
     started: float = 0.0
+    created: float = 0.0
 
     @property
     def key(self) -> RowKey:
@@ -333,4 +325,4 @@ class Commit:
 def queued_again(task: Task, due: float) -> Task:
     """A failed step made ready to run again, under a new epoch."""
     fresh = replace(task, attempts=0, unanswered=0, first_attempt=None)
-    return replace(fresh, status=TaskStatus.QUEUED, epoch=task.epoch + 1, due=due)
+    return replace(fresh, status=TaskStatus.QUEUED, epoch=task.epoch + 1, due=due, created=due)

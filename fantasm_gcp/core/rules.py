@@ -269,7 +269,7 @@ def _check_module(drafts: tuple[Draft, ...], attribute: str, findings: Findings)
         findings.error(
             drafts[-1].at(attribute),
             f"{attribute} {action!r} names no module",
-            f"write it like package.module.{action}, or give a namespace",
+            f"write it like package.module.{action}, or give the machine a line 'namespace: your_module'",
         )
 
 

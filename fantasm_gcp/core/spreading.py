@@ -1,7 +1,7 @@
 """Large outcomes: more forks and spawned instances than one commit takes are sent on their way in shares.
 
-What a step decided lies, packed, in the context of one *spreading* step. Each spreading step either starts
-what its share names or shares it out among further ones.
+Each share lies, packed, in the context of a *spreading* step, which starts what it names, or shares it out
+further where that is still too much for one commit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from fantasm_gcp.core.definition import Machine, Transition
 from fantasm_gcp.core.headers import Headers
-from fantasm_gcp.core.records import Instance, InstanceStatus, Outcome, Spread, Step, Task
+from fantasm_gcp.core.records import Instance, InstanceStatus, Outcome, Step, Task
 from fantasm_gcp.core.step import Acted, Following, Leaving, Moment, Start, depart, share_of
 from fantasm_gcp.errors import MissingDefinitionError
 
@@ -31,85 +31,88 @@ class Bounds:
 def spread_out(
     task: Task, following: Following, machine: Machine, bounds: Bounds, moment: Moment
 ) -> Following:
-    """The same outcome with its forks and starts put into one spreading step, where there are too many.
+    """The same outcome with its forks and starts put into spreading steps, where there are too many.
 
     The branch's own next step is not delayed by that.
     """
     acted = following.acted
     forks = acted.leaving[1:] if acted.event is not None else ()
-    sizes = [len(each.context) for each in forks] + [len(each.task.context) for each in following.starts]
-    if len(sizes) <= bounds.departures and sum(sizes) <= bounds.bytes:
+    items = [*map(_packed_fork, forks), *map(_packed_start, following.starts)]
+    if len(cuts(items, bounds)) <= 1:
         return following
     own = replace(acted, leaving=acted.leaving[:1])
     kept = Following(own, following.tasks, note=following.note)
     if acted.event is not None:
         kept = replace(kept, tasks=())
         kept |= depart(machine, task, _transition(machine, task, acted.event), own, moment)
-    share = share_of(task, f"s{task.step.n}", moment.now)
-    spreading = replace(
-        share,
-        context=_pack(task.step.branch, acted, forks, following.starts),
-        hop=None,
-        collection=None,
-        spread=Spread(0, len(sizes)),
-        headers=acted.headers,
-        pages=acted.pages,
-    )
-    return replace(kept, tasks=(*kept.tasks, spreading))
+    origin = replace(task, headers=acted.headers, pages=acted.pages)
+    content = {"branch": task.step.branch, "event": acted.event}
+    shares = _shares(origin, content, items, bounds, moment, f"s{task.step.n}-")
+    return replace(kept, tasks=(*kept.tasks, *shares))
 
 
-def scatter(machine: Machine | None, task: Task, bounds: Bounds, moment: Moment) -> Following:
-    """What follows from a spreading step. Raises ``MissingDefinitionError``: another deployment may know."""
-    assert task.spread is not None, "only a spreading step is scattered"
+def scatter(
+    machine: Machine | None, task: Task, bounds: Bounds, moment: Moment, *, starts_only: bool = False
+) -> Following:
+    """What follows from a spreading step; ``starts_only`` in an instance that was stopped.
+
+    Raises ``MissingDefinitionError`` where this deployment does not know the transition: another may.
+    """
     content = json.loads(task.context)
-    forks, starts = content["forks"], content["starts"]
-    first, last = task.spread.first, task.spread.last
-    sizes = [len(_bytes(each["context"])) for each in (*forks, *starts)][first:last]
-    edges = cuts(sizes, bounds)
+    items = content["items"]
     spread = Acted(outcome=Outcome.SPREAD, headers=task.headers, pages=task.pages)
-    if len(edges) > 1:
-        shares = _balanced([first + edge for edge in (0, *edges)], bounds.ways)
-        return Following(
-            spread,
-            tuple(
-                replace(share_of(task, str(i), moment.now), spread=Spread(*share))
-                for i, share in enumerate(shares)
-            ),
-        )
-    following = Following(
-        spread, starts=tuple(map(_start_of, starts[max(0, first - len(forks)) : max(0, last - len(forks))]))
-    )
-    leaving = tuple(
-        Leaving(each["index"], _bytes(each["context"]), each["group"]) for each in forks[first:last]
-    )
-    if not leaving:
+    if len(cuts(items, bounds)) > 1:
+        return Following(spread, _shares(task, content, items, bounds, moment, ""))
+    starts = tuple(_start_of(each) for each in items if "instance" in each)
+    following = Following(spread, starts=starts)
+    leaving = tuple(_fork_of(each) for each in items if "instance" not in each)
+    if starts_only or not leaving:
         return following
     if machine is None:
         raise MissingDefinitionError(
             f"definition missing: this deployment has no machine {task.step.machine!r}"
         )
-    origin = replace(task, step=replace(task.step, branch=content["branch"]), spread=None)
+    origin = replace(task, step=replace(task.step, branch=content["branch"]), spread=False)
     left = replace(spread, leaving=leaving)
     return following | depart(machine, origin, _transition(machine, task, content["event"]), left, moment)
 
 
-def cuts(sizes: Sequence[int], bounds: Bounds) -> list[int]:
-    """Where each share ends that fits into one commit; a departure too large for any has one of its own."""
+def _shares(
+    task: Task,
+    content: dict[str, Any],
+    items: Sequence[dict[str, Any]],
+    bounds: Bounds,
+    moment: Moment,
+    label: str,
+) -> tuple[Task, ...]:
+    """Spreading steps for about as many commits each, and no more than ``bounds.ways`` of them."""
+    edges = [0, *cuts(items, bounds)]
+    commits = len(edges) - 1
+    ways = min(bounds.ways, commits)
+    marks = [edges[round(i * commits / ways)] for i in range(ways + 1)]
+    return tuple(
+        replace(
+            share_of(task, f"{label}{i}", moment.now),
+            context=_packed({**content, "items": items[first:last]}),
+            hop=None,
+            collection=None,
+            spread=True,
+        )
+        for i, (first, last) in enumerate(pairwise(marks))
+    )
+
+
+def cuts(items: Sequence[dict[str, Any]], bounds: Bounds) -> list[int]:
+    """Where each share ends that fits into one commit; an item too large for any has one of its own."""
     ends: list[int] = []
     count = total = 0
-    for i, size in enumerate(sizes):
+    for i, item in enumerate(items):
+        size = len(item["context"])
         if count and (count == bounds.departures or total + size > bounds.bytes):
             ends.append(i)
             count = total = 0
         count, total = count + 1, total + size
-    return [*ends, len(sizes)]
-
-
-def _balanced(edges: Sequence[int], ways: int) -> list[tuple[int, int]]:
-    """At most ``ways`` shares of about as many leaves each; ``edges`` are where leaves begin and end."""
-    leaves = len(edges) - 1
-    marks = [edges[round(i * leaves / min(ways, leaves))] for i in range(min(ways, leaves) + 1)]
-    return list(pairwise(marks))
+    return [*ends, len(items)]
 
 
 def _transition(machine: Machine, task: Task, event: str) -> Transition:
@@ -122,36 +125,29 @@ def _transition(machine: Machine, task: Task, event: str) -> Transition:
     return transition
 
 
-def _pack(branch: str, acted: Acted, forks: Sequence[Leaving], starts: Sequence[Start]) -> bytes:
-    content = {
-        "branch": branch,
-        "event": acted.event,
-        "forks": [
-            {"index": each.index, "context": _text(each.context), "group": each.group} for each in forks
-        ],
-        "starts": [_packed_start(each) for each in starts],
-    }
+def _packed(content: dict[str, Any]) -> bytes:
     return _bytes(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
 
 
-def _text(context: bytes) -> str:
-    return context.decode("utf-8", "surrogatepass")
+def _packed_fork(fork: Leaving) -> dict[str, Any]:
+    return {"index": fork.index, "context": _text(fork.context), "group": fork.group}
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+def _fork_of(packed: dict[str, Any]) -> Leaving:
+    return Leaving(packed["index"], _bytes(packed["context"]), packed["group"])
 
 
 def _packed_start(start: Start) -> dict[str, Any]:
-    instance, task = start.instance, start.task
+    task = start.task
     return {
         "context": _text(task.context),
         "named": start.named,
-        "instance": asdict(instance),
+        "instance": asdict(start.instance),
         "step": asdict(task.step),
         "queue": task.queue,
         "method": task.method,
         "due": task.due,
+        "created": task.created,
         "target": task.target,
         "headers": task.headers,
     }
@@ -169,5 +165,15 @@ def _start_of(packed: dict[str, Any]) -> Start:
         packed["due"],
         target=packed["target"],
         headers=headers,
+        started=instance.started,
+        created=packed["created"],
     )
     return Start(instance, task, packed["named"])
+
+
+def _text(context: bytes) -> str:
+    return context.decode("utf-8", "surrogatepass")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from fantasm_gcp.core.context import Page, Put, Remove
 from fantasm_gcp.core.definition import PSEUDO_FINAL, PSEUDO_INIT, Machine, RetryPolicy, State, Transition
 from fantasm_gcp.core.headers import Headers, queue_of
-from fantasm_gcp.core.names import MAIN, InstanceId, digest, group_name, nest
+from fantasm_gcp.core.names import MAIN, InstanceId, StepName, digest, group_name, nest
 from fantasm_gcp.core.records import Collection, Hop, Instance, Outcome, RowKey, Step, Task
 from fantasm_gcp.errors import NoEventError, UnknownEventError
 
@@ -72,13 +72,18 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """What follows from a step. An arrival is no end of a branch: its window's step is in flight."""
+    """What follows from a step. An arrival is no end of a branch: its window's step is in flight.
+
+    ``taken`` are the first steps of instances that were to be started and had been under the same name:
+    whoever did that may have died before it created their tasks.
+    """
 
     acted: Acted
     tasks: tuple[Task, ...] = ()
     arrivals: tuple[Arrival, ...] = ()
     starts: tuple[Start, ...] = ()
     note: str = ""
+    taken: tuple[StepName, ...] = ()
 
     @property
     def ends_branch(self) -> bool:
@@ -99,7 +104,7 @@ class Moment:
     """When something is decided, in seconds of the epoch, and a chance of ``0 <= chance < 1`` for it."""
 
     now: float
-    chance: float = field(default=0.0)
+    chance: float = 0.0
 
     def wait(self, transition: Transition, index: int) -> float:
         """The countdown of a transition, drawn for one of several contexts."""
@@ -129,7 +134,17 @@ def first_task(
     """The step that starts an instance."""
     step = Step(instance, machine.name, MAIN, PSEUDO_INIT, PSEUDO_INIT, machine.initial.name, 0)
     queue = queue_of(headers) or machine.queue
-    return Task(step, context, queue, method, due, target=machine.target, headers=headers, started=started)
+    return Task(
+        step,
+        context,
+        queue,
+        method,
+        due,
+        target=machine.target,
+        headers=headers,
+        started=started,
+        created=started,
+    )
 
 
 def policy_of(machine: Machine | None, step: Step) -> RetryPolicy:
@@ -157,10 +172,11 @@ def follow_up(
     task: Task,
     context: bytes,
     token: str,
-    due: float,
     page: Page,
     headers: Headers,
     *,
+    now: float,
+    countdown: float = 0,
     by_token: bool = False,
 ) -> Task:
     """The step that goes on where this step's page ends: the same transition on a branch of its own.
@@ -177,12 +193,13 @@ def follow_up(
         context,
         queue_of(headers) or task.queue,
         task.method,
-        due,
+        now + countdown,
         hop=Hop(origin, generation, token, page.before + page.size),
         target=task.target,
         headers=headers,
         pages=task.pages,
         started=task.started,
+        created=now,
     )
 
 
@@ -235,6 +252,7 @@ def _branch_end(machine: Machine, state: State, task: Task, acted: Acted, moment
         headers=acted.headers,
         pages=acted.pages,
         started=task.started,
+        created=moment.now,
     )
     return Following(acted, (leave,), starts=acted.starts, note=note)
 
@@ -277,6 +295,7 @@ def _next(
         headers=acted.headers,
         pages=acted.pages,
         started=task.started,
+        created=moment.now,
     )
 
 
@@ -313,6 +332,7 @@ def share_of(task: Task, label: str, now: float) -> Task:
         task,
         step=replace(task.step, branch=nest(task.step.branch, label)),
         due=now,
+        created=now,
         ahead=(),
         announced=None,
         epoch=0,

@@ -98,11 +98,14 @@ def _may_be_a_constant(scalar: Scalar) -> bool:
 
 
 def _no_value(attribute: Attribute, scalar: Scalar) -> UnusableError:
+    """To remove the line is advised only where the attribute may be absent."""
+    otherwise = f"; {attribute.needed}" if attribute.needed else ", or remove the line"
+    otherwise = "" if attribute.required else otherwise
     if not scalar.text:
-        return UnusableError(f"{attribute.name} has no value", "write one, or remove the line")
+        return UnusableError(f"{attribute.name} has no value", f"write one{otherwise}")
     return UnusableError(
         f"{attribute.name} has no value: YAML reads {scalar.text} as null",
-        f'write "{scalar.text}" for the text, or remove the line',
+        f'write "{scalar.text}" for the text{otherwise}',
     )
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fantasm_gcp.action import Action
 from fantasm_gcp.core.commits import announcement, mentioned
 from fantasm_gcp.core.context import Context, Contexts, Page, Scope, StepObject
-from fantasm_gcp.core.definition import PSEUDO_INIT, Machine, State
+from fantasm_gcp.core.definition import PSEUDO_FINAL, PSEUDO_INIT, Machine, State
 from fantasm_gcp.core.headers import checked
-from fantasm_gcp.core.names import digest
+from fantasm_gcp.core.names import InstanceId, digest
 from fantasm_gcp.core.records import Entry, Stored, Task
-from fantasm_gcp.core.step import Acted, Leaving, follow_up, landing, transition_of
+from fantasm_gcp.core.step import Acted, Leaving, Start, follow_up, landing, transition_of
 from fantasm_gcp.engine.delivery import Moved
 from fantasm_gcp.engine.enqueue import enqueue
 from fantasm_gcp.engine.logbook import ContextLogger
@@ -22,23 +23,28 @@ from fantasm_gcp.engine.starting import start_of
 from fantasm_gcp.errors import (
     AlreadyExistsError,
     ConflictError,
+    ContextTooLargeError,
     MissingDefinitionError,
     StepError,
     UnavailableError,
     UnknownEventError,
 )
 
+MOST_PAGES = 20
+"""Pages that a branch remembers, the innermost: one that loops through a continuation comes through many."""
+
 
 @dataclass(slots=True)
 class Acting:
     """One attempt at a step: what it runs and what its actions are given.
 
-    ``before`` are the dotted names of the actions that run before the state's own and have not run yet.
+    ``before`` are the actions that run before the state's own and have not run yet: the name of the state
+    that the branch is in then, and the action's dotted name.
     """
 
     machine: Machine
     state: State
-    before: tuple[str, ...]
+    before: tuple[tuple[str, str], ...]
     actions: Mapping[str, Action]
     scope: Scope
     context: Context
@@ -47,9 +53,11 @@ class Acting:
 
     def run_before(self, given: Context | Contexts) -> None:
         """Runs the exit of the state that is left, the transition's action and the entry, each once."""
-        names, self.before = self.before, ()
-        for dotted in names:
+        before, self.before = self.before, ()
+        for state, dotted in before:
+            self.scope.state = state
             self.run(dotted, given)
+        self.scope.state = self.state.name
 
     def run(self, dotted: str, given: Context | Contexts) -> Any:
         """Runs one action and answers what it returned."""
@@ -69,6 +77,9 @@ def prepare(services: Services, task: Task, started: float) -> Acting:
         raise MissingDefinitionError(
             f"definition missing: this deployment has no state {step.target!r} of a machine {step.machine!r}"
         )
+    _check_way(machine, task)
+    if task.collection is not None and state.fan_in is None:
+        raise MissingDefinitionError(f"definition missing: here, state {state.name!r} collects no contexts")
     scope = Scope(
         step.instance,
         step.machine,
@@ -88,12 +99,28 @@ def prepare(services: Services, task: Task, started: float) -> Acting:
     return Acting(machine, state, before, services.actions, scope, context, StepObject())
 
 
-def _before(machine: Machine, state: State, task: Task) -> tuple[str, ...]:
-    """What runs before the state's own action."""
-    source = None if task.step.event == PSEUDO_INIT else machine.state(task.step.state)
+def _check_way(machine: Machine, task: Task) -> None:
+    """Raises ``MissingDefinitionError`` where this deployment does not know how the step comes here."""
+    step = task.step
+    if step.event == PSEUDO_INIT:
+        return
+    if machine.state(step.state) is None or (step.event != PSEUDO_FINAL and not transition_of(machine, step)):
+        raise MissingDefinitionError(
+            f"definition missing: this deployment has no event {step.event!r} of state {step.state!r}"
+        )
+
+
+def _before(machine: Machine, state: State, task: Task) -> tuple[tuple[str, str], ...]:
+    """What runs before the state's own action; a state is left when the transition's action is over."""
+    left = task.step.state
+    source = None if task.step.event == PSEUDO_INIT else machine.state(left)
     transition = transition_of(machine, task.step)
-    names = (source.exit if source else None, transition.action if transition else None, state.entry)
-    return tuple(each for each in names if each is not None)
+    actions = (
+        (left, source.exit if source else None),
+        (left, transition.action if transition else None),
+        (state.name, state.entry),
+    )
+    return tuple((name, dotted) for name, dotted in actions if dotted is not None)
 
 
 def announce(services: Services, stored: Stored[Task], acting: Acting) -> Stored[Task]:
@@ -122,10 +149,17 @@ def follow_up_of(
     services: Services, acting: Acting, task: Task, token: str, *, by_token: bool = False
 ) -> Task:
     """The step of the next page, with the context as ``continuation`` left it."""
-    context = services.codec.encode(acting.context)
-    due = services.clock() + acting.state.continuation_countdown
-    page, headers = acting.context.pages[-1], checked(acting.scope.headers)
-    return follow_up(task, context, token, due, page, headers, by_token=by_token)
+    context = _encoded(services, acting.context)
+    return follow_up(
+        task,
+        context,
+        token,
+        acting.context.pages[-1],
+        checked(acting.scope.headers),
+        now=services.clock(),
+        countdown=acting.state.continuation_countdown,
+        by_token=by_token,
+    )
 
 
 def next_token(acting: Acting, task: Task) -> str:
@@ -150,7 +184,8 @@ def next_token(acting: Acting, task: Task) -> str:
     origin = task.hop.origin if task.hop else task.step.branch
     chain = digest(origin, str(task.step.n), length=8)
     page = Page(number, size, before, last=not acting.obj["has_more_results"], chain=chain)
-    acting.context = Context(acting.scope, acting.context, (*task.pages, page))
+    pages = (*task.pages, page)[-MOST_PAGES:]
+    acting.context = Context(acting.scope, acting.context, pages)
     return "" if ends else following
 
 
@@ -167,6 +202,8 @@ def execute(services: Services, acting: Acting, entries: Sequence[Entry] | None)
     if entries is not None:
         decoded = (Context(acting.scope, services.codec.decode(each.context), each.pages) for each in entries)
         given = Contexts(acting.scope, acting.context, decoded)
+    elif acting.state.fan_in is not None:  # it came here when the state did not collect contexts yet
+        given = Contexts(acting.scope, acting.context, [deepcopy(acting.context)])
     acting.run_before(given)
     event = acting.run(acting.state.action, given) if acting.state.action else None
     if event is not None and not isinstance(event, str):
@@ -179,12 +216,20 @@ def execute(services: Services, acting: Acting, entries: Sequence[Entry] | None)
         event=event,
         leaving=tuple(_leaving(services, acting, event, i, each) for i, each in enumerate(leaving)),
         staged=tuple(scope.staged),
-        starts=tuple({each.instance.id: each for each in reversed(starts)}.values()),
+        starts=_once_each(starts),
         collected=tuple(each.key for each in entries or ()),
         empty_page=acting.empty_page,
         headers=headers,
         pages=() if entries is not None else _pages_left(acting),
     )
+
+
+def _once_each(starts: Sequence[Start]) -> tuple[Start, ...]:
+    """The starts in their order; of those under one name the first."""
+    first: dict[InstanceId, Start] = {}
+    for each in starts:
+        first.setdefault(each.instance.id, each)
+    return tuple(first.values())
 
 
 def _pages_left(acting: Acting) -> tuple[Page, ...]:
@@ -201,4 +246,12 @@ def _leaving(services: Services, acting: Acting, event: str | None, index: int, 
     target = acting.machine.state(transition.to) if transition else None
     name = target.fan_in_group if target else None
     group = services.codec.text(context[name]) if name is not None and name in context else ""
-    return Leaving(index, services.codec.encode(context), group)
+    return Leaving(index, _encoded(services, context), group)
+
+
+def _encoded(services: Services, context: Context) -> bytes:
+    """A context as it goes on. Raises ``StepError`` for one that cannot: no attempt's could."""
+    try:
+        return services.codec.encode(context)
+    except (TypeError, ContextTooLargeError) as error:
+        raise StepError(str(error)) from error

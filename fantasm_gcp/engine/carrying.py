@@ -3,53 +3,82 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 
-from fantasm_gcp.core.definition import AT_LEAST_ONCE
-from fantasm_gcp.core.records import Commit, Task, Upsert
-from fantasm_gcp.core.step import Moment, decide
+from fantasm_gcp.core.definition import AT_LEAST_ONCE, Machine
+from fantasm_gcp.core.records import (
+    Commit,
+    Insert,
+    Instance,
+    InstanceStatus,
+    Task,
+    Upsert,
+    instance_key,
+    record_key,
+)
+from fantasm_gcp.core.step import Moment, decide, transition_of
 from fantasm_gcp.engine.acting import Acting, execute, follow_up_of, next_token, prepare
 from fantasm_gcp.engine.delivery import Answer
-from fantasm_gcp.engine.enqueue import enqueue
+from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight
+from fantasm_gcp.engine.failing import words_of
 from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.engine.start import launch
-from fantasm_gcp.errors import HaltMachineError, RetryLater, StepError, StoreError
+from fantasm_gcp.engine.starting import definition_hash
+from fantasm_gcp.errors import AlreadyExistsError, HaltMachineError, RetryLater, StepError, StoreError
 
 log = logging.getLogger("fantasm_gcp.engine")
 
 
-def deliver_carried(services: Services, task: Task) -> Answer:
+def deliver_carried(services: Services, task: Task, attempt: int) -> Answer:
     """Runs one delivery. The names of the next tasks keep a repeated one from multiplying, for a while.
 
     What an action stages is written in one commit before the next task is created, and again on a retry.
-    A step for which retrying is vain is logged and dropped: there is no record to keep it in.
+    A step for which retrying is vain is logged and dropped: there is no record to keep it in. ``attempt``
+    counts the deliveries of this task, from 1.
     """
+    machine = services.definitions.machines.get(task.step.machine)
+    try:
+        if machine is not None and _needs_rows(machine):
+            return _go_on_recorded(services, machine, task)
+        return _deliver(services, machine, task, attempt)
+    except StoreError as error:
+        return Answer("retry", str(error))
+
+
+def _deliver(services: Services, machine: Machine | None, task: Task, attempt: int) -> Answer:
+    if machine is not None:
+        transition = transition_of(machine, task.step)
+        task = replace(task, target=transition.target if transition else machine.target)
     acting: Acting | None = None
+    again: Task | None = None
     try:
         acting = prepare(services, task, task.started)
-        _act(services, task, acting)
+        _act(services, task, acting, attempt)
+        return Answer("done")
     except HaltMachineError as halt:
-        if halt.log_level is not None:
-            log.log(halt.log_level, "%s halts: %s", task.step.name, halt)
+        answer = Answer("done", words_of(halt))
+        if halt.log_level is not None and acting is not None:
+            acting.scope.logger.log(halt.log_level, words_of(halt))
         if halt.scope == "instance":
             log.warning("%s stops its branch alone: its machine keeps no records", task.step.name)
     except RetryLater as later:
+        answer = Answer("later", words_of(later))
         again = replace(task, epoch=task.epoch + 1, due=services.clock() + later.seconds)
-        return _attempted(lambda: enqueue(services, [again], AT_LEAST_ONCE), Answer("later", str(later)))
     except StepError as error:
-        log.error("%s is dropped: %s", task.step.name, error, exc_info=error)
-        return _attempted(lambda: _keep_lines(services, task, acting), Answer("failed", str(error)))
-    except StoreError as error:
-        return Answer("retry", str(error))
+        log.error("%s is dropped: %s", task.step.name, words_of(error), exc_info=error)
+        answer = Answer("failed", words_of(error))
+    except StoreError:
+        raise
     except Exception as error:
-        log.warning("%s will be retried: %s", task.step.name, error, exc_info=error)
-        answer = Answer("retry", f"{type(error).__qualname__}: {error}")
-        return _attempted(lambda: _keep_lines(services, task, acting), answer)
-    return Answer("done")
+        log.warning("%s will be retried: %s", task.step.name, words_of(error), exc_info=error)
+        answer = Answer("retry", f"{type(error).__qualname__}: {words_of(error)}")
+    _keep_lines(services, task, acting, attempt)
+    if again is not None:
+        enqueue(services, [again], AT_LEAST_ONCE)
+    return answer
 
 
-def _act(services: Services, task: Task, acting: Acting) -> None:
+def _act(services: Services, task: Task, acting: Acting, attempt: int) -> None:
     if acting.state.continuation:
         acting.run_before(acting.context)
         token = next_token(acting, task)
@@ -58,7 +87,7 @@ def _act(services: Services, task: Task, acting: Acting) -> None:
             enqueue(services, [ahead], AT_LEAST_ONCE)
     acted = execute(services, acting, None)
     following = decide(acting.machine, task, acted, Moment(services.clock(), services.random()))
-    lines = acting.scope.logger.take(task.epoch, 1)
+    lines = acting.scope.logger.take(task.epoch, attempt)
     if acted.staged or lines:
         services.store.commit(Commit(tuple(map(Upsert, lines)), acted.staged))
     for start in following.starts:
@@ -66,16 +95,47 @@ def _act(services: Services, task: Task, acting: Acting) -> None:
     enqueue(services, following.tasks, AT_LEAST_ONCE)
 
 
-def _keep_lines(services: Services, task: Task, acting: Acting | None) -> None:
-    lines = acting.scope.logger.take(task.epoch, 1) if acting else ()
+def _keep_lines(services: Services, task: Task, acting: Acting | None, attempt: int) -> None:
+    lines = acting.scope.logger.take(task.epoch, attempt) if acting else ()
     if lines:
         services.store.commit(Commit(tuple(map(Upsert, lines))))
 
 
-def _attempted(write: Callable[[], None], answer: Answer) -> Answer:
-    """The answer, once a write has been made; another delivery where it could not be."""
+def _needs_rows(machine: Machine) -> bool:
+    """Whether a later deployment gave the machine what there is no doing without rows."""
+    states = machine.states if machine.guarantee != AT_LEAST_ONCE else ()
+    return any(each.fan_in is not None or each.transactional for each in states)
+
+
+def _go_on_recorded(services: Services, machine: Machine, task: Task) -> Answer:
+    """Goes on with rows, because the machine cannot do without them any more.
+
+    The step gets a task of its own, under the next epoch. From here on everything happens once; whether the
+    instance has other steps that are still carried, nobody knows: it may be completed before them.
+    """
+    row = replace(task, epoch=task.epoch + 1, created=services.clock())
+    instance, record = services.store.lookup([instance_key(task.step.instance), record_key(task.step.name)])
+    if record is not None:
+        return Answer("replayed")
+    inserts = [Insert(row)]
+    if instance is None:
+        started = task.started or services.clock()
+        inserts.append(
+            Insert(
+                Instance(
+                    task.step.instance,
+                    machine.name,
+                    InstanceStatus.RUNNING,
+                    started,
+                    task.step.name,
+                    definition_hash(machine),
+                )
+            )
+        )
     try:
-        write()
-    except StoreError as error:
-        return Answer("retry", str(error))
-    return answer
+        services.store.commit(Commit(tuple(inserts)))
+    except AlreadyExistsError:  # another delivery, or another branch, was faster: look again
+        enqueue_in_flight(services, [task.step.name])
+        return Answer("retry", "this step is being recorded")
+    enqueue(services, [row])
+    return Answer("later", "this machine keeps records by now")

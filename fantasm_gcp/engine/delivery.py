@@ -26,12 +26,15 @@ class Delivery:
     pending: float = 0.0
 
 
-Verdict = Literal["done", "later", "replayed", "failed", "retry"]
+Verdict = Literal["done", "later", "replayed", "failed", "retry", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a delivery; ``retry`` asks Cloud Tasks for another one, ``later`` has made one."""
+    """What became of a delivery; ``retry`` asks Cloud Tasks for another one, ``later`` has made one.
+
+    ``refused`` is one that no task made by the engine makes.
+    """
 
     verdict: Verdict
     message: str = ""

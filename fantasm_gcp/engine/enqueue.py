@@ -5,6 +5,7 @@ Whoever answers 2xx has seen every next task created: that is why even a deliver
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,6 +17,8 @@ from fantasm_gcp.core.step import Following, policy_of
 from fantasm_gcp.engine.delivery import Answer, Delivery, Loaded
 from fantasm_gcp.engine.ending import end_branch
 from fantasm_gcp.engine.ports import Services
+
+log = logging.getLogger("fantasm_gcp.engine")
 
 
 def enqueue(
@@ -67,7 +70,9 @@ def replay(services: Services, delivery: Delivery, loaded: Loaded) -> Answer:
     found: Sequence[Stored[Record] | None] = services.store.lookup([record_key(delivery.step)])
     record = found[0].row if found[0] else None
     if record is None and delivery.pending > services.clock():
-        return Answer("retry", "the transaction that starts this step has not committed yet")
+        message = "the transaction that starts this step has not committed yet"
+        log.info("%s: %s", delivery.step, message)
+        return Answer("retry", message)
     if record is not None:
         enqueue_in_flight(services, record.next)
     if record is None or record.ends_branch:

@@ -81,11 +81,18 @@ def record_failure(
         close_window(services, task.step.name, task.collection)
     after = replace(after, status=TaskStatus.FAILED if failed else TaskStatus.QUEUED)
     _tell(after, error)
+    if not failed and _outlives_its_task(services, after):
+        after = replace(
+            after, epoch=task.epoch + 1, unanswered=0, created=services.clock(), due=services.clock()
+        )
     try:
         services.store.commit(Commit((Update(after, stored.version), *map(Upsert, lines))))
     except (ConflictError, UnavailableError):
         return Answer("retry", "another delivery of this step was faster")
     message = after.failure.error if after.failure else ""
+    if after.epoch != task.epoch:
+        enqueue(services, [after])
+        return Answer("later", message)
     if not failed:
         return Answer("retry", message)
     end_branch(services, task.step.instance, loaded.instance)
@@ -100,6 +107,7 @@ def put_off(
         stored.row,
         epoch=stored.row.epoch + 1,
         due=services.clock() + later.seconds,
+        created=services.clock(),
         attempts=attempts_used(stored.row, delivery),
         unanswered=0,
     )
@@ -109,6 +117,11 @@ def put_off(
         return Answer("retry", "another delivery of this step was faster")
     enqueue(services, [task])
     return Answer("later", str(later))
+
+
+def _outlives_its_task(services: Services, task: Task) -> bool:
+    """Whether Cloud Tasks is soon to drop the step's task: what is retried for ever needs another one."""
+    return services.clock() - task.created > services.limits.task_life
 
 
 def _is_final(services: Services, task: Task, error: Exception) -> bool:
@@ -141,15 +154,16 @@ def failure_of(error: Exception) -> Failure:
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename}:{frames[-1].name}" if frames else ""
     return Failure(
-        error=storable(f"{kind.__qualname__}: {_words(error)}")[:ERROR_LIMIT],
+        error=f"{kind.__qualname__}: {words_of(error)}"[:ERROR_LIMIT],
         traceback=storable("".join(traceback.format_exception(error)))[-TRACEBACK_LIMIT:],
         fingerprint=digest(kind.__module__, kind.__qualname__, place, length=16),
     )
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
+    """What an exception says of itself, as it can be kept: not too long, and in characters of UTF-8."""
     try:
-        return str(error)
+        return storable(str(error))[:ERROR_LIMIT]
     except Exception:  # noqa: BLE001  the action's exception may fail at saying what it is
         return "(its message cannot be had)"
 

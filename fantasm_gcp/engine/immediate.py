@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fantasm_gcp.core.context import StepObject
 from fantasm_gcp.core.names import InstanceId, entry_name
-from fantasm_gcp.core.records import Commit, Entry, LogLine, Outcome, Step, Task
+from fantasm_gcp.core.records import Commit, Entry, Failure, LogLine, Outcome, Step, Task
 from fantasm_gcp.core.step import Acted, Arrival, Following, Moment, decide
 from fantasm_gcp.engine.acting import Acting, execute, follow_up_of, next_token, prepare
+from fantasm_gcp.engine.failing import failure_of, words_of
 from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.engine.starting import Wish, plan
 from fantasm_gcp.errors import HaltMachineError, StepError
+
+log = logging.getLogger("fantasm_gcp.engine")
 
 MOST_STEPS = 10_000
 """Steps after which a machine is taken for one that does not end."""
@@ -31,13 +35,17 @@ class RanStep:
 
 @dataclass(slots=True)
 class Ran:
-    """What running a machine came to. ``context`` and ``obj`` are those of the last step of the instance."""
+    """What running a machine came to. ``context`` and ``obj`` are those of the last step of the instance;
+    ``failure`` is the error that ended it, and ``failed`` the step that raised it.
+    """
 
     instance: InstanceId
     context: bytes
     obj: StepObject = field(default_factory=StepObject)
     steps: list[RanStep] = field(default_factory=list)
     lines: list[LogLine] = field(default_factory=list)
+    failure: Failure | None = None
+    failed: Step | None = None
 
 
 def run_at_once(services: Services, wish: Wish) -> Ran:
@@ -45,7 +53,7 @@ def run_at_once(services: Services, wish: Wish) -> Ran:
 
     Nothing is enqueued and nothing recorded; there are no countdowns, and a fan-in collects all that arrive
     before it is the only thing left to do. What an action stages is written when its step is over. The first
-    exception ends it, nothing is tried again: raises what an action raises, and what starting a machine does.
+    exception ends it, nothing is tried again. Raises what starting a machine raises.
     """
     return _Immediate(services, wish).run()
 
@@ -62,22 +70,28 @@ class _Immediate:
     def run(self) -> Ran:
         while self._due or self._windows:
             if not self._due:
-                task, entries = self._windows.pop(next(iter(self._windows)))
-                self._due.append((task, entries))
-            if len(self._ran.steps) == MOST_STEPS:
-                raise StepError(f"{MOST_STEPS:,} steps ran in one request, and it goes on: start it as tasks")
-            self._step(*self._due.popleft())
+                self._due.append(self._windows.pop(next(iter(self._windows))))
+            task, entries = self._due.popleft()
+            try:
+                self._step(task, entries)
+            except Exception as error:
+                log.warning("%s fails at once: %s", task.step.name, error, exc_info=error)
+                self._ran.failure, self._ran.failed = failure_of(error), task.step
+                break
         return self._ran
 
     def _step(self, task: Task, entries: Sequence[Entry] | None) -> None:
+        if len(self._ran.steps) == MOST_STEPS:
+            raise StepError(f"{MOST_STEPS:,} steps ran in one request, and it goes on: start it as tasks")
         acting = prepare(self._services, task, self._started)
         try:
             following = self._act(task, acting, entries)
         except HaltMachineError as halt:
-            following = Following(Acted(outcome=Outcome.HALTED), note=str(halt))
+            following = Following(Acted(outcome=Outcome.HALTED), note=words_of(halt))
+            if halt.log_level is not None:
+                acting.scope.logger.log(halt.log_level, words_of(halt))
             if halt.scope == "instance":
-                self._due.clear()
-                self._windows.clear()
+                self._stop(task.step.instance)
         acted = following.acted
         self._ran.steps.append(RanStep(task.step, acted.event, acted.outcome, following.note))
         self._ran.lines.extend(acting.scope.logger.take(task.epoch, 1))
@@ -88,6 +102,12 @@ class _Immediate:
         self._due.extend((each.task, None) for each in following.starts)
         for arrival in following.arrivals:
             self._arrive(task, arrival, acted)
+
+    def _stop(self, instance: InstanceId) -> None:
+        """Drops what is left to do of one of the instances."""
+        self._due = deque(each for each in self._due if each[0].step.instance != instance)
+        windows = self._windows.items()
+        self._windows = {group: each for group, each in windows if each[0].step.instance != instance}
 
     def _act(self, task: Task, acting: Acting, entries: Sequence[Entry] | None) -> Following:
         services = self._services

@@ -73,7 +73,10 @@ class Store(Reader, Protocol):
         """A transaction of the client that actions use. Contention raises ``ConflictError``."""
 
     def join(self, transaction: Any) -> JoinedTransaction:
-        """A user's ``google.cloud.datastore`` transaction that is under way, to add the engine's rows to."""
+        """A user's ``google.cloud.datastore`` transaction, to add the engine's rows to.
+
+        Raises ``StartError`` for one that is not under way.
+        """
 
     def client(self) -> Any:
         """The Datastore client that actions use."""
@@ -109,13 +112,15 @@ class Limits:
     """Bounds of the engine, in bytes, seconds or numbers; the defaults are those of the documentation.
 
     ``definition_age`` is how long a step waits for a deployment that knows its machine and state.
-    ``pending`` is how long the task of a transactional start waits for that transaction's commit: a bit
+    ``task_life`` is after which time a step that keeps failing gets a new task: Cloud Tasks keeps one for 31
+    days. ``pending`` is how long the task of a transactional start waits for that transaction's commit: a bit
     longer than Datastore lets a transaction live.
     """
 
     inline_context: int = 24 * 1024
     definition_age: float = 24 * 3600
     pending: float = 300.0
+    task_life: float = 25 * 24 * 3600
     fan_in_entries: int = 500
     fan_in_bytes: int = 16 * 1024 * 1024
     window_parts: int = 100

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -30,7 +29,7 @@ from fantasm_gcp.engine.collecting import Cuts, close_window, discard_entries, r
 from fantasm_gcp.engine.delivery import Answer, Delivery, Loaded, Moved
 from fantasm_gcp.engine.ending import end_branch
 from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight, enqueue_unrecorded, replay
-from fantasm_gcp.engine.failing import attempts_used, exhausted, put_off, record_failure
+from fantasm_gcp.engine.failing import attempts_used, exhausted, put_off, record_failure, words_of
 from fantasm_gcp.engine.ports import Reader, Services
 from fantasm_gcp.errors import (
     AlreadyExistsError,
@@ -43,8 +42,6 @@ from fantasm_gcp.errors import (
     StoreError,
     UnavailableError,
 )
-
-log = logging.getLogger("fantasm_gcp.engine")
 
 
 def deliver(services: Services, delivery: Delivery) -> Answer:
@@ -71,6 +68,8 @@ def _deliver(services: Services, delivery: Delivery, attempt: int) -> Answer:
     stored = loaded.task
     if stored is None:
         return replay(services, delivery, loaded)
+    if stored.row.step.instance != delivery.instance:
+        return Answer("refused", f"{delivery.step} is no step of {delivery.instance}")
     if stored.row.status is TaskStatus.FAILED:
         end_branch(services, delivery.instance, loaded.instance)
         return Answer("failed")
@@ -128,6 +127,7 @@ class _Run:
             raise Moved(f"another delivery of {self.delivery.step} decided")
         if commit.tasks:
             enqueue(self.services, commit.tasks)
+        enqueue_in_flight(self.services, following.taken)
         if following.ends_branch:
             instance = None if following.acted.stops_instance else self.instance
             end_branch(self.services, self.delivery.instance, instance)
@@ -158,17 +158,15 @@ class _Run:
         try:
             return self._act()
         except HaltMachineError as halt:
-            following = Following(self._halted(halt), note=str(halt))
-            commit = self._commit(following)
-            if commit is not None and halt.log_level is not None:
-                log.log(halt.log_level, "%s halts: %s", self.delivery.step, halt)
-            return following, commit
+            if halt.log_level is not None and self.acting is not None:
+                self.acting.scope.logger.log(halt.log_level, words_of(halt))
+            return self._commit(Following(self._halted(halt), note=words_of(halt)))
 
     def _act(self) -> tuple[Following, Commit | None]:
         task = self.stored.row
-        if task.spread is not None:
+        if task.spread:
             machine = self.services.definitions.machines.get(task.step.machine)
-            return self._decided(scatter(machine, task, self.services.limits.spread, self._moment()))
+            return self._commit(scatter(machine, task, self.services.limits.spread, self._moment()))
         acting = self.acting = prepare(self.services, task, self._started())
         if acting.state.continuation:
             self.stored = announce(self.services, self.stored, acting)
@@ -176,14 +174,11 @@ class _Run:
             close_window(self.services, task.step.name, task.collection)
             batch = read_batch(self.services, task)
             if isinstance(batch, Cuts) or not batch:
-                return self._decided(self._nothing_to_run(batch))
+                return self._commit(self._nothing_to_run(batch))
             self.entries = batch
         if acting.state.transactional:
             return self._act_in_transaction(acting)
-        return self._decided(self._following(acting, execute(self.services, acting, self.entries)))
-
-    def _decided(self, following: Following) -> tuple[Following, Commit | None]:
-        return following, self._commit(following)
+        return self._commit(self._following(acting, execute(self.services, acting, self.entries)))
 
     def _following(self, acting: Acting, acted: Acted) -> Following:
         """What follows from what was acted; starts of machines without records happen ahead of the commit."""
@@ -209,12 +204,18 @@ class _Run:
         )
 
     def _discard(self) -> tuple[Following, Commit | None]:
-        """The end of a step whose instance was stopped: nothing runs, what it would have collected goes."""
-        collection = self.stored.row.collection
-        if collection is not None:
-            close_window(self.services, self.stored.row.step.name, collection)
-            discard_entries(self.services, collection)
-        return self._decided(Following(Acted(outcome=Outcome.CANCELLED)))
+        """The end of a step whose instance was stopped: nothing runs, what it would have collected goes.
+
+        Machines that were spawned before are started all the same.
+        """
+        task = self.stored.row
+        if task.spread:
+            bounds = self.services.limits.spread
+            return self._commit(scatter(None, task, bounds, self._moment(), starts_only=True))
+        if task.collection is not None:
+            close_window(self.services, task.step.name, task.collection)
+            discard_entries(self.services, task.collection)
+        return self._commit(Following(Acted(outcome=Outcome.CANCELLED)))
 
     def _nothing_to_run(self, batch: Sequence[Entry] | Cuts) -> Following:
         """A window that is empty, or one that is too large for a batch and goes on in parts."""
@@ -251,16 +252,17 @@ class _Run:
         if current is None or current.version != self.stored.version:
             raise Moved(f"{self.delivery.step} was changed by another delivery")
 
-    def _commit(self, following: Following) -> Commit | None:
+    def _commit(self, following: Following) -> tuple[Following, Commit | None]:
         """Commits an outcome on whatever version the row has come to, without acting again.
 
-        None where the row is gone, given up or redriven: then the outcome is dropped. Raises ``Moved`` where
-        another delivery announced a follow-up: it may begin elsewhere than where this one's page ended.
+        Answers the outcome as it was committed, and no commit where the row is gone, given up or redriven:
+        then the outcome is dropped. Raises ``Moved`` where another delivery announced a follow-up: it may
+        begin elsewhere than where this one's page ended.
         """
         for attempt in range(self.services.limits.contention_tries):
             try:
                 if following.arrivals:
-                    return self._arrive(following)
+                    return following, self._arrive(following)
                 commit = self._commit_of(following, {})
                 self.services.store.commit(commit)
             except (ConflictError, AlreadyExistsError, UnavailableError):
@@ -268,13 +270,13 @@ class _Run:
                 again = load(self.services, self.delivery)
                 self.instance = again.instance
                 if again.task is None or _overtaken(again.task.row, self.stored.row):
-                    return None
+                    return following, None
                 if again.task.row.announced != self.stored.row.announced:
                     raise Moved(f"another delivery of {self.delivery.step} announced its page") from None
                 self.stored = again.task
                 following = without_started(self.services.store, following)
             else:
-                return commit
+                return following, commit
         raise UnavailableError(f"{self.delivery.step} stays contended")
 
     def _arrive(self, following: Following) -> Commit:
@@ -308,9 +310,9 @@ def without_started(reader: Reader, following: Following) -> Following:
     if not named:
         return following
     found = reader.lookup([each.instance.key for each in named])
-    taken = {each.row.id for each in found if each is not None}
+    taken = {each.row.id: each.row.first_step for each in found if each is not None}
     kept = tuple(each for each in following.starts if each.instance.id not in taken)
-    return replace(following, starts=kept)
+    return replace(following, starts=kept, taken=(*following.taken, *taken.values()))
 
 
 def _overtaken(current: Task, loaded: Task) -> bool:

@@ -37,9 +37,6 @@ from fantasm_gcp.errors import (
 
 log = logging.getLogger("fantasm_gcp.engine")
 
-_DAY = 24 * 3600
-"""Seconds for which Cloud Tasks remembers a name at most."""
-
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -89,13 +86,17 @@ def start_many(
     countdowns or a method that cannot be, and with ``raise_if_exists`` :class:`AlreadyStartedError`: what
     comes after it is not started.
     """
+    services.definitions.machine(machine)
     given = contexts_of(contexts)
     waits = countdowns_of(countdown, len(given))
-    started = []
+    plans = []
     for i, (context, wait) in enumerate(zip(given, waits, strict=True)):
         key = None if task_name is None else start_key(task_name, i)
-        wish = Wish(machine, context, _nonce(), method_of(method), wait, key, headers)
-        made = _launch_one(services, wish, transaction)
+        due = wait if transaction is None else max(wait, PENDING_WAIT)
+        plans.append(plan(services, Wish(machine, context, _nonce(), method_of(method), due, key, headers)))
+    started = []
+    for each in plans:
+        made = launch(services, each) if transaction is None else launch_with(services, each, transaction)
         if not made.created:
             message = f"machine {machine!r} was started before under the name {task_name!r} ({made.instance})"
             if raise_if_exists:
@@ -103,14 +104,6 @@ def start_many(
             log.info("%s", message)
         started.append(made)
     return tuple(started)
-
-
-def _launch_one(services: Services, wish: Wish, transaction: JoinedTransaction | None) -> Started:
-    if transaction is None:
-        return launch(services, plan(services, wish))
-    return launch_with(
-        services, plan(services, replace(wish, countdown=max(wish.countdown, PENDING_WAIT))), transaction
-    )
 
 
 def launch(services: Services, start: Start) -> Started:
@@ -141,10 +134,12 @@ def launch_with(services: Services, start: Start, transaction: JoinedTransaction
             f"machine {start.instance.machine!r} keeps no records (guarantee at_least_once): "
             "its start cannot be part of a transaction"
         )
-    if start.named and transaction.lookup([start.instance.key])[0] is not None:
+    found = transaction.lookup([start.instance.key])[0] if start.named else None
+    if found is not None:
+        enqueue_in_flight(services, [found.row.first_step])
         return Started(start.instance.id, created=False)
-    # An earlier transaction under the same name may have failed: its task's name is used up for a day.
-    epoch = 1 + int(services.clock()) % _DAY if start.named else 0
+    # An earlier transaction under the same name may have failed: its task's name is used up for days.
+    epoch = int(services.clock()) if start.named else 0
     task = replace(start.task, epoch=epoch)
     enqueue(services, [task], pending=task.due + services.limits.pending)
     transaction.stage(Commit((Insert(start.instance), Insert(task))))

@@ -15,6 +15,7 @@ from fantasm_gcp.core.names import InstanceId, digest, instance_id, keyed_instan
 from fantasm_gcp.core.records import Instance, InstanceStatus
 from fantasm_gcp.core.step import Start, first_task
 from fantasm_gcp.engine.ports import Services
+from fantasm_gcp.errors import StartError, StepError
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def plan(services: Services, wish: Wish) -> Start:
 
 
 def start_of(services: Services, spawn: Spawn, scope: Scope, headers: Headers, index: int) -> Start:
-    """The rows of an instance that a step spawns.
+    """The rows of an instance that a step spawns. Raises ``StepError`` for a context that cannot be.
 
     Where one of the two machines keeps no records, it is started before the step is over: there the id is
     equal on every attempt, so that repetitions are told.
@@ -82,7 +83,10 @@ def start_of(services: Services, spawn: Spawn, scope: Scope, headers: Headers, i
         headers=headers,
         parent=scope.instance,
     )
-    return plan(services, wish)
+    try:
+        return plan(services, wish)
+    except (StartError, TypeError) as error:
+        raise StepError(f"the context for machine {spawn.machine!r} cannot be: {error}") from error
 
 
 def definition_hash(machine: Machine) -> str:

@@ -20,7 +20,12 @@ ROW_LIMIT = 900_000
 
 COMPRESS_FROM = 512
 KEEP_SECONDS = 400 * 24 * 3600
-"""How long a payload is kept at least: longer than any task can be scheduled ahead and any history."""
+"""How long a payload is kept after it was last written."""
+
+RENEW_SECONDS = 200 * 24 * 3600
+"""A payload with less time than that left is written anew by the next row that has it: a row lives for 30
+days until its task is due, and its record for 90 days.
+"""
 
 _REMEMBERED = 256
 _REMEMBER_SECONDS = 3600

@@ -25,7 +25,6 @@ from fantasm_gcp.core.records import (
     Outcome,
     Record,
     Row,
-    Spread,
     Step,
     Task,
     TaskStatus,
@@ -190,6 +189,7 @@ def _write_task(row: Task, to: Properties) -> None:
     to.text("method", row.method)
     to.moment("first_attempt", row.first_attempt)
     to.moment("due", row.due)
+    to.moment("created", row.created)
     to.number("epoch", row.epoch)
     to.number("attempts", row.attempts)
     to.number("unanswered", row.unanswered)
@@ -209,9 +209,7 @@ def _write_task(row: Task, to: Properties) -> None:
         to.text("window", row.collection.window)
         to.text("after", row.collection.after)
         to.text("until", row.collection.until)
-    if row.spread is not None:
-        to.number("spread_first", row.spread.first)
-        to.number("spread_last", row.spread.last)
+    to.flag("spread", row.spread)
     to.text("target", row.target)
     to.text("headers", json.dumps(row.headers) if row.headers else None)
     _write_pages(row.pages, to)
@@ -228,7 +226,6 @@ def _read_pages(of: Properties) -> tuple[Page, ...]:
 
 def _read_task(of: Properties, context: bytes) -> Task:
     error, origin, group = of.get_text("error"), of.get_text("chain_origin"), of.get_text("group")
-    spread = of.get_number("spread_first")
     return Task(
         step=_read_step(of),
         context=context,
@@ -258,8 +255,9 @@ def _read_task(of: Properties, context: bytes) -> Task:
         else Collection(
             group, StepName(of.need_text("window")), of.need_text("after"), of.need_text("until")
         ),
-        spread=None if spread is None else Spread(spread, of.need_number("spread_last")),
+        spread=of.need_flag("spread"),
         target=of.get_text("target"),
+        created=of.need_moment("created"),
         headers=tuple((name, value) for name, value in json.loads(of.get_text("headers") or "[]")),
         pages=_read_pages(of),
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 from fantasm_gcp.action import ContinuationFSMAction, DatastoreContinuationFSMAction, FSMAction
 from fantasm_gcp.core.context import Context, StepObject
-from fantasm_gcp.core.names import InstanceId
+from fantasm_gcp.core.names import InstanceId, is_keyed
 from fantasm_gcp.core.records import Entry, Instance, InstanceStatus, LogLine, Record, Task, instance_key
 from fantasm_gcp.errors import StepError
 from fantasm_gcp.gateways.payloads import KIND as PAYLOAD
@@ -29,6 +29,12 @@ KEYS_PER_STEP = 400
 """Most rows that one step deletes: its transaction stays far below Datastore's 10 MiB, indexes included."""
 
 INSTANCES_PER_PAGE = 50
+
+KEYED_DAYS = 10
+"""An instance that was started under a name is kept that long, whatever age is asked for.
+
+Cloud Tasks remembers the names of its tasks for up to 9 days: another start under its name would get none.
+"""
 
 _DAY = 24 * 3600
 _NOTE = "its history is being deleted"
@@ -66,9 +72,18 @@ class FindEnded(DatastoreContinuationFSMAction):
 
     def execute(self, context: Context, obj: StepObject) -> str | None:
         client, limit = context.datastore, ended_before(context)
-        service = client.get(_key(client, context.instance_name))["service"]
+        own = client.get(_key(client, context.instance_name))
+        if own is None:
+            raise StepError(
+                "the scrubber cannot run at once: its own row tells which service's history is meant"
+            )
+        service = own["service"]
+        kept = context.instance_start_time.timestamp() - KEYED_DAYS * _DAY
         context["instances"] = [
-            each["instance"] for each in obj.results if each["service"] == service and _ended(each, limit)
+            each["instance"]
+            for each in obj.results
+            if each["service"] == service
+            and _ended(each, min(limit, kept) if is_keyed(each["instance"]) else limit)
         ]
         return "found" if context["instances"] else None
 

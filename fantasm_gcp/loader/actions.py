@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
@@ -12,7 +14,15 @@ from fantasm_gcp.core.definition import Definitions, State
 from fantasm_gcp.core.findings import Findings, did_you_mean, quoted
 from fantasm_gcp.core.node import Place
 from fantasm_gcp.errors import DefinitionError, Problem
-from fantasm_gcp.loader.modules import a_kind_of, failure, guarded, import_module, take, unplaced
+from fantasm_gcp.loader.modules import (
+    NoImportError,
+    a_kind_of,
+    failure,
+    guarded,
+    import_module,
+    take,
+    unplaced,
+)
 
 
 class Actions(Mapping[str, Action]):
@@ -66,13 +76,21 @@ def load_actions(definitions: Definitions) -> Actions:
     findings = Findings()
     actions: dict[str, Action] = {}
     unusable: set[str] = set()
+    missing = _Missing()
     for use in _uses(definitions):
         if use.dotted in unusable:
             continue
         try:
             # The object is kept, not asked for its truth: a user's class may define __len__.
             if use.dotted not in actions:
+                if missing.has(use.dotted):
+                    unusable.add(use.dotted)
+                    continue
                 actions[use.dotted] = resolve_action(use.dotted, use.place)
+        except NoImportError as error:
+            unusable.add(use.dotted)
+            missing.add(use.dotted, error)
+            continue
         except DefinitionError as error:
             unusable.add(use.dotted)
             findings.add(error.problems)
@@ -82,10 +100,43 @@ def load_actions(definitions: Definitions) -> Actions:
                 _check_continuation(use, use.state, actions[use.dotted], findings)
             except DefinitionError as error:
                 findings.add(error.problems)
+    findings.add(missing.problems())
     files = list(dict.fromkeys(place.file for place in definitions.places.values()))
     if findings.errors:
         raise DefinitionError(findings.in_order(files))
     return Actions(actions, findings.in_order(files))
+
+
+class _Missing:
+    """The modules that cannot be imported: each is tried once, and told where it is first needed."""
+
+    def __init__(self) -> None:
+        self._modules: dict[str, str] = {}
+        self._first: dict[str, Problem] = {}
+        self._more: Counter[str] = Counter()
+
+    def has(self, dotted: str) -> bool:
+        """Whether an action's module is known to be missing; then one more action needs it."""
+        message = self._modules.get(dotted.rpartition(".")[0])
+        if message is None:
+            return False
+        self._more[message] += 1
+        return True
+
+    def add(self, dotted: str, error: NoImportError) -> None:
+        (problem,) = error.problems
+        self._modules[dotted.rpartition(".")[0]] = problem.message
+        if problem.message in self._first:
+            self._more[problem.message] += 1
+        else:
+            self._first[problem.message] = problem
+
+    def problems(self) -> Iterator[Problem]:
+        """One for each module, with the number of further actions that need it."""
+        for message, problem in self._first.items():
+            more = self._more[message]
+            need = f"{more} more action{' needs' if more == 1 else 's need'} it" if more else ""
+            yield replace(problem, hint="; ".join(filter(None, (problem.hint, need))))
 
 
 def _uses(definitions: Definitions) -> Iterator[_Use]:

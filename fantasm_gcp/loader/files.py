@@ -15,10 +15,15 @@ from fantasm_gcp.core.parse import parse_definitions
 from fantasm_gcp.core.values import UnusableError
 from fantasm_gcp.errors import DefinitionError
 from fantasm_gcp.loader.constants import Constants
-from fantasm_gcp.loader.tree import Lines, parse_tree
+from fantasm_gcp.loader.lines import Lines
+from fantasm_gcp.loader.tree import parse_tree
 
 BUILT_IN_FILE = Path(__file__).parents[1] / "builtin" / "fsm.yaml"
 """The definition of the machines that come with the library."""
+
+
+_LIKENESS = 0.75
+"""How like another a file's name must be for a hint: many files lie beside one another."""
 
 
 def load_definitions(
@@ -38,6 +43,10 @@ def load_definitions(
     file = os.fsdecode(path)
     try:
         content = Path(file).read_bytes()
+    except FileNotFoundError as error:
+        directory, name = os.path.split(os.path.abspath(file))
+        problem = Place(file, 1, 1, "").error(f"there is no file {name!r} in {directory}", _near(file))
+        raise DefinitionError((problem,)) from error
     except (OSError, ValueError) as error:
         problem = Place(file, 1, 1, "").error(f"the file cannot be read: {_reason(error)}")
         raise DefinitionError((problem,)) from error
@@ -90,7 +99,7 @@ def _near(path: str) -> str:
     except (OSError, ValueError):
         return ""
     known = {stem: stem + kind for stem, kind in beside if kind in (".yaml", ".yml")}
-    near = closest(os.path.splitext(name)[0], known)
+    near = closest(os.path.splitext(name)[0], known, likeness=_LIKENESS)
     return f"did you mean {known[near]!r}?" if near else ""
 
 

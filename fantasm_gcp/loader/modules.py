@@ -16,6 +16,13 @@ from fantasm_gcp.core.node import Place
 from fantasm_gcp.errors import DefinitionError
 
 _HERE = Path(__file__).parent
+_MOVED = (
+    ("fantasm.", "write fantasm_gcp instead of fantasm; docs/migrating.md has the list"),
+    (
+        "google.appengine.",
+        "App Engine's old SDK is gone; docs/migrating.md tells what takes its place",
+    ),
+)
 
 
 def unplaced(dotted: str) -> Place:
@@ -39,7 +46,7 @@ def guarded(place: Place, what: str) -> Iterator[None]:
     except (DefinitionError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise failure(place, f"{what}: {_described(error)}") from error
+        raise failure(place, f"{what}: {_described(error)}", _moved(error)) from error
 
 
 def import_module(name: str, place: Place, *, hint: bool = True) -> ModuleType:
@@ -49,18 +56,27 @@ def import_module(name: str, place: Place, *, hint: bool = True) -> ModuleType:
     :class:`DefinitionError` with one problem at ``place``, whatever the module raises;
     :class:`NoModuleError` where there is none of that name.
     """
-    with guarded(place, f"module {quoted(name)} cannot be imported"):
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise
-            message = f"there is no module {quoted(error.name)}"
-            problem = place.error(message, _module_hint(error.name) if hint else "")
-            raise NoModuleError((problem,)) from error
+    try:
+        with guarded(place, f"module {quoted(name)} cannot be imported"):
+            try:
+                return importlib.import_module(name)
+            except ModuleNotFoundError as error:
+                if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                    raise
+                message = f"there is no module {quoted(error.name)}"
+                advice = _moved(error) or (_module_hint(error.name) if hint else "")
+                raise NoModuleError((place.error(message, advice),)) from error
+    except NoImportError:
+        raise
+    except DefinitionError as error:
+        raise NoImportError(error.problems) from error.__cause__
 
 
-class NoModuleError(DefinitionError):
+class NoImportError(DefinitionError):
+    """A module cannot be imported, for whatever reason: nothing can be taken out of it."""
+
+
+class NoModuleError(NoImportError):
     """There is no module of that name; one that is there and fails is another matter."""
 
 
@@ -99,6 +115,20 @@ def _module_hint(name: str) -> str:
     if near:
         return f"did you mean {f'{parent}.{near}' if parent else near!r}?"
     return "" if parent else "modules are looked for in the directories of sys.path"
+
+
+def _moved(error: BaseException) -> str:
+    """The hint for a module of Fantasm or of App Engine's old SDK that something asks for, or nothing."""
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        missing = f"{each.name}." if isinstance(each, ModuleNotFoundError) else ""
+        for beginning, advice in _MOVED:
+            if missing.startswith(beginning):
+                return advice
+        each = _cause(each)
+    return ""
 
 
 def _described(error: BaseException) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
 from fantasm_gcp.core.findings import did_you_mean, quoted
 from fantasm_gcp.core.node import Broken, Node, Place, Scalar, ScalarKind, Sequence
 from fantasm_gcp.core.node import Mapping as MappingNode
-from fantasm_gcp.errors import DefinitionError, Problem
+from fantasm_gcp.errors import DefinitionError
+from fantasm_gcp.loader.lines import Lines
+from fantasm_gcp.loader.syntax import syntax_problem
 
 MAX_NODES = 100_000
 """The most keys and values of a file, those of an alias counted wherever it stands."""
@@ -23,7 +25,6 @@ MAX_DEPTH = 50
 YAML_PARSER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's parser where PyYAML was built with it, the one in Python elsewhere."""
 
-_LINE_END = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _TAGS = "tag:yaml.org,2002:"
 _KINDS: Mapping[str, ScalarKind] = {
@@ -52,54 +53,7 @@ def parse_tree(text: str, file: str, parser: type[Any] = YAML_PARSER) -> Node:
     try:
         return _Builder(lines).build(yaml.parse(text, Loader=parser))
     except yaml.YAMLError as error:
-        raise DefinitionError((_syntax_problem(error, lines),)) from error
-
-
-def _syntax_problem(error: yaml.YAMLError, lines: Lines) -> Problem:
-    if not isinstance(error, yaml.MarkedYAMLError):
-        return lines.at(None).error(f"YAML error: {error}")
-    place = lines.at(error.problem_mark or error.context_mark)
-    line = lines.text(place.line)
-    indentation = line[: len(line) - len(line.lstrip())]
-    tabs = "\t" in indentation and place.column <= len(indentation)
-    hint = "YAML does not allow tabs for indentation; use spaces" if tabs else ""
-    doing = f" {error.context}" if error.context else ""
-    return place.error(f"YAML error{doing}: {error.problem}", hint)
-
-
-class _Mark(Protocol):
-    """What both parsers of PyYAML mark a point of the text with; they count from 0."""
-
-    line: int
-    column: int
-
-
-class Lines:
-    """The lines of a text, counted as YAML counts them."""
-
-    def __init__(self, text: str, file: str) -> None:
-        self._file = file
-        self._whole = text
-        self._lines = _LINE_END.split(text)
-        self._shown: dict[int, str] = {}
-
-    def text(self, line: int) -> str:
-        """A line as it is; an empty one behind the end."""
-        return self._lines[line - 1] if line <= len(self._lines) else ""
-
-    def at(self, mark: _Mark | None) -> Place:
-        """The place of a mark; without one, the beginning."""
-        return self._place(mark.line + 1, mark.column + 1) if mark else self._place(1, 1)
-
-    def at_index(self, index: int) -> Place:
-        """The place of a character of the text."""
-        before = _LINE_END.split(self._whole[:index])
-        return self._place(len(before), len(before[-1]) + 1)
-
-    def _place(self, line: int, column: int) -> Place:
-        if line not in self._shown:
-            self._shown[line] = "".join(each if each.isprintable() else " " for each in self.text(line))
-        return Place(self._file, line, column, self._shown[line])
+        raise DefinitionError((syntax_problem(error, lines),)) from error
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from fantasm_gcp.console.views import add_pages
 from fantasm_gcp.core.callback import EPOCH_HEADER, INSTANCE_HEADER, PENDING_HEADER, STEP_HEADER
 from fantasm_gcp.core.carried import GUARANTEE_HEADER, carried
 from fantasm_gcp.core.definition import AT_LEAST_ONCE
-from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.core.names import TASK_NAME_LIMIT, InstanceId, StepName
 from fantasm_gcp.core.records import Task
 from fantasm_gcp.diagram import render_dot, render_mermaid, render_svg
 from fantasm_gcp.engine.carrying import deliver_carried
@@ -68,9 +68,8 @@ def start_machine(machine: str) -> ResponseReturnValue:
     asked = read_start(request)
     try:
         if asked.immediate:
-            return Response(
-                json.dumps(run_immediately(services, machine, asked)), mimetype="application/json"
-            )
+            answer, status = run_immediately(services, machine, asked)
+            return Response(json.dumps(answer), status, mimetype="application/json")
         started = start(
             services, machine, asked.context, method=asked.method, key=asked.key, headers=asked.headers
         )
@@ -88,13 +87,14 @@ def deliver_step(machine: str, state: str, event: str, target: str) -> ResponseR
     """Takes a delivery of a step; the path is for people, the headers say which step it is."""
     services = current_fantasm().services
     step, instance = request.headers.get(STEP_HEADER), request.headers.get(INSTANCE_HEADER)
-    if not step or not instance:
+    if not step or not instance or max(len(step), len(instance)) > TASK_NAME_LIMIT:
         raise BadRequest(
             f"{machine}/{state}/{event}/{target} is a step, which Cloud Tasks calls; "
             f"people start {services.root}/fsm/{machine}/"
         )
     if request.headers.get(GUARANTEE_HEADER) == AT_LEAST_ONCE:
-        answer = deliver_carried(services, _carried(InstanceId(instance), machine, state, event, target))
+        carried_task = _carried(InstanceId(instance), machine, state, event, target)
+        answer = deliver_carried(services, carried_task, _retries(request.headers) + 1)
         return _answer(answer, step)
     delivery = Delivery(
         StepName(step),
@@ -122,13 +122,17 @@ def _carried(instance: InstanceId, machine: str, state: str, event: str, target:
             now=current_fantasm().services.clock(),
             kept=kept_headers(request),
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise BadRequest("the headers of this step are not those of a task of fantasm_gcp") from error
 
 
 def _answer(answer: Answer, step: str) -> ResponseReturnValue:
     body = {"verdict": answer.verdict, "step": step, "message": answer.message}
-    return jsonify(body), 500 if answer.verdict == "retry" else 200
+    return jsonify(body), {"retry": 500, "refused": 400}.get(answer.verdict, 200)
+
+
+def _retries(headers: Headers) -> int:
+    return _number(headers.get("X-AppEngine-TaskRetryCount"))
 
 
 def _unanswered(headers: Headers) -> int:

@@ -28,6 +28,14 @@ class Serving(Served, Protocol):
 
 
 def current_fantasm() -> Serving:
-    """The extension of the application that handles the current request; needs one."""
+    """The extension of the application that handles the current request.
+
+    Raises ``RuntimeError`` outside of requests and application contexts.
+    """
+    if not current_app:
+        raise RuntimeError(
+            "which application is meant? Inside a request that is clear; elsewhere write "
+            "`with app.app_context():` with the Flask application that Fantasm serves"
+        )
     extension: Serving = current_app.extensions[EXTENSION]
     return extension

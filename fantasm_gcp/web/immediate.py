@@ -14,12 +14,14 @@ from fantasm_gcp.engine.starting import Wish
 from fantasm_gcp.web.arguments import StartRequest
 
 
-def run_immediately(services: Services, machine: str, asked: StartRequest) -> dict[str, Any]:
-    """What became of the machine: the context and ``obj`` of its last step, and every step that ran."""
+def run_immediately(services: Services, machine: str, asked: StartRequest) -> tuple[dict[str, Any], int]:
+    """What became of the machine: the context and ``obj`` of its last step, every step that ran, and where
+    one failed, its error; the status is 500 then.
+    """
     ran = run_at_once(
         services, Wish(machine, asked.context, secrets.token_hex(8), asked.method, headers=asked.headers)
     )
-    return {
+    answer: dict[str, Any] = {
         "instance": ran.instance,
         "context": json.loads(ran.context),
         "obj": {name: _shown(services, value) for name, value in ran.obj.items()},
@@ -38,6 +40,10 @@ def run_immediately(services: Services, machine: str, asked: StartRequest) -> di
             {"time": iso(each.time), "level": each.level, "message": each.message} for each in ran.lines
         ],
     }
+    if ran.failure is None or ran.failed is None:
+        return answer, 200
+    failed = {"error": ran.failure.error, "state": ran.failed.target, "traceback": ran.failure.traceback}
+    return failed | answer, 500
 
 
 def _shown(services: Services, value: Any) -> Any:

@@ -185,9 +185,7 @@ def stranger():
 def test_an_answer_of_something_else_is_recognised(runner, stranger, path):
     """Another program may be at the port."""
     answer = runner.invoke(main, ["list", "--url", f"{stranger}/{path}"])
-    expected = (
-        f"fantasm: what answers at {stranger}/{path} is not this application: name another with --url\n"
-    )
+    expected = f"fantasm: what answers at {stranger}/{path} is not this application: name another with --url; the root_url of its fsm.yaml, where it has one, belongs there, too\n"
     assert (2, expected) == (answer.exit_code, answer.output)
 
 

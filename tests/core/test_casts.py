@@ -38,6 +38,10 @@ def cast(name, value):
         ("types.UnicodeType", "None", "None"),
         ("json", '{"1": [1, null, "é"]}', {"1": [1, None, "é"]}),
         ("json", "[]", []),
+        ("dict", '{"a": {"b": 1}}', {"a": {"b": 1}}),
+        ("types.DictType", "{}", {}),
+        ("list", '[1, "x", {}]', [1, "x", {}]),
+        ("types.ListType", "[]", []),
         ("json", '"x"', "x"),
         ("json", "null", None),
         ("datetime", "2026-01-31T23:59:00", datetime(2026, 1, 31, 23, 59)),
@@ -99,6 +103,16 @@ def test_words_for_false(text):
         ("json", ""),
         ("json", "{"),
         ("json", "[" * 100_000),
+        ("dict", "[1]"),
+        ("dict", "null"),
+        ("dict", "a=b"),
+        ("dict", "{'a': 1}"),
+        ("list", "{}"),
+        ("list", "1"),
+        ("list", "a,b"),
+        ("datetime", "1767225600"),
+        ("datetime", "1767225600.25"),
+        ("date", "1767225600"),
         ("datetime", "yesterday"),
         ("datetime", ""),
         ("date", "2026-02-30"),
@@ -120,6 +134,14 @@ def test_text_that_is_no_value_of_the_type_refuses_the_start(name, text):
     assert message.startswith(f"argument 'some-name': {text[:60]!r}"[:40])
     assert f" is no {name} (" in message
     assert len(message) < 400
+
+
+@pytest.mark.parametrize("name", ["datetime", "date"])
+@pytest.mark.parametrize("text", ["0", "-1", "1767225600", "1767225600.5", "1501010911200"])
+def test_epoch_seconds_are_no_date(name, text):
+    """Not even digits that ISO 8601 could be made of with an effort: they would be of another year."""
+    with pytest.raises(StartError, match=r"ISO 8601 is taken, like 2026-01-31.*, not epoch seconds"):
+        cast(name, text)
 
 
 @pytest.mark.fantasm(208, 214)

@@ -81,7 +81,7 @@ def test_a_bare_action_without_a_namespace_is_an_error():
     )
     expected = (
         "14:13: error: action 'Count' names no module; "
-        "write it like package.module.Count, or give a namespace"
+        "write it like package.module.Count, or give the machine a line 'namespace: your_module'"
     )
     assert [expected] == problems(text)
 
@@ -246,7 +246,7 @@ def test_a_mistake_is_told_once_with_its_place(old, new, expected):
         ("hello", "1:1: error: the file must be a mapping; it begins with 'state_machines:'"),
         ("{}", "1:1: error: the file has no state_machines"),
         ("state_machines: []", "1:17: error: state_machines is empty; a machine is needed"),
-        ("state_machines:", "1:1: error: state_machines has no value; write one, or remove the line"),
+        ("state_machines:", "1:1: error: state_machines has no value; write one"),
         (
             "state_machines: x",
             "1:17: error: state_machines must be a list; begin each item with a dash: '- '",

@@ -419,7 +419,63 @@ def test_everything_that_cannot_run_is_told_at_its_place(package):
     assert f"module '{name}.mail' has no class or function 'Go'" == messages[3]
     with pytest.raises(DefinitionError) as caught:
         load_actions(whole(f"{name}.nonesuch"))
-    assert 6 == len(caught.value.problems)
+    (problem,) = caught.value.problems
+    assert "5 more actions need it" == problem.hint
+
+
+def test_a_module_that_cannot_be_imported_is_tried_and_told_once(package):
+    """At the first action that needs it, with the number of those that need it, too; others are told."""
+    name = package(mail="import fantasm.action\n")
+    text = (
+        "state_machines:\n- name: M\n  states:\n"
+        f"  - {{name: A, initial: on, entry: {name}.mail.a, action: {name}.mail.b, exit: {name}.mail.a,\n"
+        f"     final: on}}\n  - {{name: B, final: on, action: {name}.gone.x}}\n"
+    )
+    with pytest.raises(DefinitionError) as caught:
+        load_actions(parse_text(text, "f", resolve_names=False))
+    one, other = caught.value.problems
+    assert one.message.startswith(f"module '{name}.mail' cannot be imported: ModuleNotFoundError: No module")
+    assert (
+        "write fantasm_gcp instead of fantasm; docs/migrating.md has the list; 1 more action needs it"
+        == one.hint
+    )
+    assert f"there is no module '{name}.gone'" == other.message
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("import fantasm", "write fantasm_gcp instead of fantasm; docs/migrating.md has the list"),
+        ("from fantasm.action import FSMAction", "write fantasm_gcp instead of fantasm; "
+         "docs/migrating.md has the list"),
+        ("from google.appengine.ext import db", "App Engine's old SDK is gone; "
+         "docs/migrating.md tells what takes its place"),
+        ("try:\n    import google.appengine.ext.ndb\nexcept ImportError as error:\n    raise ValueError from error",
+         "App Engine's old SDK is gone; docs/migrating.md tells what takes its place"),
+        ("import fantasmic_nonesuch", ""),
+        ("import google.appengines", ""),
+    ],
+)  # fmt: skip
+def test_a_module_of_fantasm_or_of_the_old_sdk_is_told_what_takes_its_place(package, code, hint):
+    """Wherever in a chain of causes it is missing, and for no other module."""
+    name = package(mail=code + "\n")
+    with pytest.raises(DefinitionError) as caught:
+        resolve_action(f"{name}.mail.act")
+    assert [hint] == [each.hint for each in caught.value.problems]
+
+
+def test_a_module_of_fantasm_itself_as_an_action_is_told_what_takes_its_place():
+    """The name in the file may be Fantasm's as well."""
+    with pytest.raises(DefinitionError) as caught:
+        resolve_action("fantasm.action.FSMAction")
+    (problem,) = caught.value.problems
+    assert (
+        "there is no module 'fantasm'",
+        "write fantasm_gcp instead of fantasm; docs/migrating.md has the list",
+    ) == (
+        problem.message,
+        problem.hint,
+    )
 
 
 @pytest.mark.fantasm(38)

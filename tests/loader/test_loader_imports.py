@@ -46,6 +46,91 @@ def test_a_file_may_only_import(tmp_path, written):
     assert ["A", "B"] == names(path)
 
 
+@pytest.mark.fantasm(77, 82)
+def test_a_file_may_only_import_in_its_list_of_machines(tmp_path):
+    """Fantasm's own form, several of them, with relative names; without a warning."""
+    path = write(
+        tmp_path,
+        fsm="state_machines:\n- import: a.yaml\n- import: parts/b.yaml\n- import: [c.yaml]\n",
+        a=machine("A"),
+        parts__b="state_machines: [{import: ../d.yaml}]\n",
+        c=machine("C"),
+        d=machine("D"),
+    )
+    assert ["A", "D", "C"] == names(path)
+    assert () == load_definitions(path).warnings
+
+
+@pytest.mark.fantasm(78, 79)
+def test_imports_in_the_list_may_be_mixed_with_machines(tmp_path):
+    """The file's own machines come first, and its root holds; an import of the file itself is one more."""
+    path = write(
+        tmp_path,
+        fsm="root_url: /another-root/\nstate_machines:\n- import: a.yaml\n"
+        "- name: Own\n  states: [{name: S, initial: on, final: on}]\n"
+        "- import: b.yaml\nimport: c.yaml\n",
+        a=machine("A"),
+        b=machine("B"),
+        c=machine("C"),
+    )
+    assert ["Own", "A", "B", "C"] == names(path)
+    assert "/another-root" == load_definitions(path).root
+    text = path.read_text().replace("import: c.yaml\n", "")
+    path.write_text("import: c.yaml\n" + text)
+    assert ["Own", "C", "A", "B"] == names(path)
+
+
+@pytest.mark.fantasm(81)
+def test_a_circle_of_imports_in_the_list_is_told(tmp_path):
+    """At the name that closes it."""
+    path = write(tmp_path, fsm="state_machines:\n- import: fsm.yaml\n")
+    assert told(path) == [
+        "fsm.yaml:2:11: error: the import goes in a circle: fsm.yaml imports fsm.yaml; "
+        "a file need not import what imports it"
+    ]
+
+
+def test_a_file_that_imports_may_have_an_empty_list_of_machines(tmp_path):
+    """Wherever the import stands; one that does not import may not."""
+    for text in ("state_machines: []\nimport: a.yaml\n", "import: a.yaml\nstate_machines: []\n"):
+        assert ["A"] == names(write(tmp_path, fsm=text, a=machine("A")))
+    alone = write(tmp_path, fsm="state_machines: []\n")
+    assert ["fsm.yaml:1:17: error: state_machines is empty; a machine is needed"] == told(alone)
+    unsaid = write(tmp_path, fsm="state_machines:\nimport: a.yaml\n")
+    assert told(unsaid) == ["fsm.yaml:1:1: error: state_machines has no value; write one, or remove the line"]
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ("import: a.yaml\n  queue: x", "2:3: error: an import stands in an item of its own"),
+        ("name: M\n  import: a.yaml", "3:3: error: an import stands in an item of its own"),
+        ("import: a.yaml\n  name: M\n  states: [{name: S, initial: on, final: on}]",
+         "2:3: error: an import stands in an item of its own"),
+        ("import: a.yaml\n  import: b.yaml", "2:3: error: an import stands in an item of its own"),
+        ("import:", "2:3: error: import has no value"),
+        ("import: {a: b}", "2:11: error: import must be a file's name or a list of names, not a mapping"),
+        ("import: !x a", "2:11: error: the tag '!x' is not allowed"),
+    ],
+)  # fmt: skip
+def test_an_import_in_the_list_that_is_not_alone_or_no_name_is_one_error(item, expected):
+    """What follows from it is not told."""
+    with pytest.raises(DefinitionError) as caught:
+        parse_text(f"state_machines:\n- {item}\n", "fsm.yaml")
+    (problem,) = caught.value.problems
+    assert str(problem).startswith(f"fsm.yaml:{expected}")
+
+
+def test_an_import_in_the_list_is_no_machine_without_states(tmp_path):
+    """The tutorial's states beside the machines are those of the one machine."""
+    path = write(
+        tmp_path,
+        fsm="state_machines:\n- import: a.yaml\n- name: M\nstates: [{name: S, initial: on, final: on}]\n",
+        a=machine("A"),
+    )
+    assert ["M", "A"] == names(path)
+
+
 @pytest.mark.fantasm(78)
 def test_imports_and_machines_may_be_mixed(tmp_path):
     """A file's own machines come first, then what it imports, and what that imports in turn."""
@@ -148,6 +233,12 @@ def test_a_file_that_is_not_there_is_told_where_it_is_named(tmp_path):
         "fsm.yaml:3:3: error: 'nothing/x.yaml' cannot be read: No such file or directory",
         "fsm.yaml:4:3: error: 'malls.yaml' cannot be read: No such file or directory; did you mean 'mails.yaml'?",
     ]
+
+
+def test_a_file_of_a_name_that_is_hardly_like_it_is_not_suggested(tmp_path):
+    """Many files lie beside one another: only a misspelt name is meant."""
+    path = write(tmp_path, fsm="import: nope.yaml\n", **{"45nospace": machine("M")})
+    assert told(path) == ["fsm.yaml:1:9: error: 'nope.yaml' cannot be read: No such file or directory"]
 
 
 @pytest.mark.fantasm(76)

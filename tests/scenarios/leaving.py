@@ -133,3 +133,28 @@ def land(context: Any, obj: Any) -> None:
 
 def collect(contexts: Any, obj: Any) -> None:
     put(contexts, "Collected", items=[each["item"] for each in contexts])
+
+
+class Round:
+    def continuation(self, context: Any, obj: Any, token: str | None = None) -> None:
+        obj.results = [context.get("round", 0)]
+
+    def execute(self, context: Any, obj: Any) -> str | None:
+        context["round"] = context.get("round", 0) + 1
+        put(context, "Round", pages=len(context.pages))
+        return "again" if context["round"] < 30 else None
+
+
+class LightPages(Pages):
+    def execute(self, context: Any, obj: Any) -> str | None:
+        return "ok" if obj.has_more_results else None
+
+
+def talk_and_wait(context: Any, obj: Any) -> None:
+    count = asked[context.idempotency_key] = asked.get(context.idempotency_key, 0) + 1
+    context.logger.info("attempt %d", count)
+    if count == 1:
+        raise OSError("not yet")
+    if count == 2:
+        raise RetryLater(5)
+    raise HaltMachineError("enough")

@@ -7,6 +7,7 @@ from typing import Any
 
 from campaign import FailAt
 
+from fantasm_gcp.core.definition import PSEUDO_INIT
 from fantasm_gcp.core.names import InstanceId, StepName, entry_name
 from fantasm_gcp.core.records import (
     Collection,
@@ -68,7 +69,7 @@ def write(
 
 
 def _step(instance: Instance, n: int) -> Step:
-    return Step(instance.id, instance.machine, "main", "Only", "again", "Only", n)
+    return Step(instance.id, instance.machine, "main", PSEUDO_INIT, PSEUDO_INIT, "Only", n)
 
 
 def _record(step: Step, at: float) -> Record:

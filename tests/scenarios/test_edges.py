@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -346,3 +347,43 @@ def test_a_chain_without_records_repeats_items_rather_than_losing_them(tmp_path)
         put_subscribers(harness.datastore, "b")
         harness.run()
         assert set("abcde") == {each["to"] for each in harness.datastore.query(kind="OutboxEmail").fetch()}
+
+
+DAY = 24 * 3600
+
+
+def with_large_context(harness):
+    """A first attempt at a step whose context lies in payload rows."""
+    noise = (
+        random.Random(1).randbytes(900_000).hex()
+    )  # compresses to half, which is still too large for a row
+    instance = harness.start("Line/", method="POST", json={"noise": noise}).json["instance"]
+    return instance, harness.next_attempt()
+
+
+def payloads(harness):
+    return list(harness.datastore.query(kind="FantasmPayload").fetch())
+
+
+def test_a_payload_that_is_used_is_not_forgotten(tmp_path):
+    """One with less than 200 days left is written anew by the next row that has it."""
+    with harness_of("budgets") as harness:
+        _, attempt = with_large_context(harness)
+        harness.clock.sleep(210 * DAY)
+        harness.deliver(attempt)
+        (expires,) = {each["expires"].timestamp() for each in payloads(harness)}
+        assert 390 * DAY < expires - harness.clock()
+
+
+def test_a_step_whose_payload_was_deleted_fails_and_says_so(tmp_path):
+    """It is listed, not retried for ever, and its page can be read."""
+    with harness_of("budgets") as harness:
+        instance, attempt = with_large_context(harness)
+        for each in payloads(harness):
+            harness.datastore.delete(each.key)
+        harness.deliver(attempt)
+        (failed,) = shown(harness, instance)["failed"]["items"]
+        assert "the step's context is gone" in failed["error"]
+        assert (
+            200 == harness.client.get(f"/fantasm/api/instances/{instance}/steps/{failed['step']}").status_code
+        )

@@ -132,11 +132,12 @@ def test_what_retrying_cannot_mend_fails_at_once(harness, says, error):
 
 
 def test_a_context_that_cannot_cross_a_task_boundary_is_a_failure(harness):
-    """What the action leaves in the context must be storable; the error names the place."""
+    """What the action leaves in the context must be storable; the error names the place, and comes at once."""
     Script.attempts = [lambda context: context.update(bad={"deep": [object()]})]
     instance = start(harness, "Patient/")
     harness.deliver(harness.next_attempt())
-    assert "context['bad']['deep'][0] is a builtins.object" in only_step(harness, instance)["error"]
+    (step,) = harness.get(f"instances/{instance}")["failed"]["items"]
+    assert "context['bad']['deep'][0] is a builtins.object" in step["error"]
 
 
 @pytest.mark.fantasm(89)

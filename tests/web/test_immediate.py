@@ -66,15 +66,20 @@ def test_a_halt_ends_its_branch_and_one_of_the_instance_everything(harness):
 def test_what_fails_is_answered_and_not_tried_again(harness):
     """RetryLater has nobody to try it later."""
     answer = harness.start("Patient/?__im__=1")
-    assert (500, "the partner sleeps") == (answer.status_code, answer.json["error"])
+    assert (500, "RetryLater: the partner sleeps", "Ask") == (
+        answer.status_code,
+        answer.json["error"],
+        answer.json["state"],
+    )
+    assert "later_twice" in answer.json["traceback"]
 
 
 def test_what_it_logs_to_be_kept_is_answered(harness):
     """There is no record to keep it with."""
     answer = harness.start("LightParent/?__im__=1&x=1")
     assert 500 == answer.status_code  # it asks for time
-    again = harness.start("LightParent/?__im__=1&x=1")
-    assert 500 == again.status_code
+    assert ["spawned"] == [each["message"] for each in answer.json["messages"]]
+    assert "Spawn" == answer.json["steps"][0]["state"]
 
 
 @pytest.mark.parametrize("value", ["0", "no", ""])
