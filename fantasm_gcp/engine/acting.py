@@ -130,13 +130,11 @@ def announce(services: Services, stored: Stored[Task], acting: Acting) -> Stored
     page ends. The row as it is afterwards; raises ``Moved`` when another delivery changed it.
     """
     task = stored.row
-    acting.run_before(acting.context)
     if task.announced is not None:
         acting.obj["until"] = task.announced
-    token = next_token(acting, task)
-    if task.announced is not None or not token:
+    ahead = next_page(services, acting, task)
+    if task.announced is not None or ahead is None:
         return stored
-    ahead = follow_up_of(services, acting, task, token)
     try:
         version = services.store.commit(announcement(stored, ahead))[0]
     except (ConflictError, AlreadyExistsError, UnavailableError) as error:
@@ -145,14 +143,18 @@ def announce(services: Services, stored: Stored[Task], acting: Acting) -> Stored
     return Stored(mentioned(task, ahead), version)
 
 
-def follow_up_of(
-    services: Services, acting: Acting, task: Task, token: str, *, by_token: bool = False
-) -> Task:
-    """The step of the next page, with the context as ``continuation`` left it."""
-    context = _encoded(services, acting.context)
+def next_page(services: Services, acting: Acting, task: Task, *, by_token: bool = False) -> Task | None:
+    """Runs what comes before the action, and ``continuation``; answers the step of the page that follows.
+
+    It has the context as ``continuation`` left it.
+    """
+    acting.run_before(acting.context)
+    token = next_token(acting, task)
+    if not token:
+        return None
     return follow_up(
         task,
-        context,
+        _encoded(services, acting.context),
         token,
         acting.context.pages[-1],
         checked(acting.scope.headers),

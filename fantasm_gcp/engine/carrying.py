@@ -17,7 +17,7 @@ from fantasm_gcp.core.records import (
     record_key,
 )
 from fantasm_gcp.core.step import Moment, decide, transition_of
-from fantasm_gcp.engine.acting import Acting, execute, follow_up_of, next_token, prepare
+from fantasm_gcp.engine.acting import Acting, execute, next_page, prepare
 from fantasm_gcp.engine.delivery import Answer
 from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight
 from fantasm_gcp.engine.failing import words_of
@@ -80,10 +80,8 @@ def _deliver(services: Services, machine: Machine | None, task: Task, attempt: i
 
 def _act(services: Services, task: Task, acting: Acting, attempt: int) -> None:
     if acting.state.continuation:
-        acting.run_before(acting.context)
-        token = next_token(acting, task)
-        if token:
-            ahead = follow_up_of(services, acting, task, token, by_token=True)
+        ahead = next_page(services, acting, task, by_token=True)
+        if ahead is not None:
             enqueue(services, [ahead], AT_LEAST_ONCE)
     acted = execute(services, acting, None)
     following = decide(acting.machine, task, acted, Moment(services.clock(), services.random()))

@@ -11,7 +11,7 @@ from fantasm_gcp.core.context import StepObject
 from fantasm_gcp.core.names import InstanceId, entry_name
 from fantasm_gcp.core.records import Commit, Entry, Failure, LogLine, Outcome, Step, Task
 from fantasm_gcp.core.step import Acted, Arrival, Following, Moment, decide
-from fantasm_gcp.engine.acting import Acting, execute, follow_up_of, next_token, prepare
+from fantasm_gcp.engine.acting import Acting, execute, next_page, prepare
 from fantasm_gcp.engine.failing import failure_of, words_of
 from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.engine.starting import Wish, plan
@@ -112,10 +112,9 @@ class _Immediate:
     def _act(self, task: Task, acting: Acting, entries: Sequence[Entry] | None) -> Following:
         services = self._services
         if acting.state.continuation:
-            acting.run_before(acting.context)
-            token = next_token(acting, task)
-            if token:
-                self._due.append((follow_up_of(services, acting, task, token), None))
+            ahead = next_page(services, acting, task)
+            if ahead is not None:
+                self._due.append((ahead, None))
         if not acting.state.transactional:
             following = self._following(task, acting, entries)
             if following.acted.staged:

@@ -78,7 +78,11 @@ CHAIN_GUARDS: dict[str, tuple[Change, ...]] = {
         ),
     ),
     "close_window: a window is closed before it is read": (
-        Change("engine/runner.py", "close_window(self.services, task.step.name, task.collection)", "pass"),
+        Change(
+            "engine/runner.py",
+            "            close_window(self.services, task.step.name, task.collection)\n            batch",
+            "            batch",
+        ),
     ),
     "instance_version: the end of an instance names the version read before the query": (
         Change(

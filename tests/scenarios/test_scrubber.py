@@ -74,6 +74,25 @@ def test_what_ended_long_ago_goes_and_all_else_stays(harness):
     assert ("FantasmEntry", "") not in after
 
 
+def test_an_instance_that_was_started_under_a_name_is_kept_for_ten_days(harness):
+    """Cloud Tasks remembers its tasks' names for nine: another start under the name would get no task."""
+    Script.failures = 0
+
+    def start():
+        harness.start("Talk/", method="POST", headers={"Idempotency-Key": "monthly"})
+        harness.run()
+
+    start()
+    scrub(harness, age=0)
+    assert 1 == len([name for name in left(harness) if "Talk" in name])
+    harness.clock.sleep(10 * DAY + 60)
+    scrub(harness, age=0)
+    assert [] == [name for name in left(harness) if "Talk" in name]
+    start()
+    (again,) = (name for name in left(harness) if "Talk" in name)
+    assert "completed" == harness.get(f"instances/{again}")["status"]
+
+
 def test_instances_that_really_ran_leave_nothing(harness):
     """A step that was given up, lines of a log, and the scrubber's own instances after their time."""
     Script.failures = 1
