@@ -8,7 +8,7 @@ import random
 import sys
 from collections import namedtuple
 from dataclasses import InitVar, dataclass, field
-from enum import Enum, Flag, IntEnum, IntFlag, StrEnum, auto
+from enum import STRICT, Enum, Flag, IntEnum, IntFlag, StrEnum, auto
 from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -102,7 +102,7 @@ class Word(StrEnum):
 
 
 @context_type
-class Rights(Flag):
+class Rights(Flag, boundary=STRICT):  # which is not the default of Python 3.11.0 to 3.11.3
     NONE = 0
     READ = 1
     WRITE = 2

@@ -7,7 +7,7 @@ constructor runs on the way back, so ``__post_init__`` has its effects once, whe
 from __future__ import annotations
 
 from dataclasses import MISSING, Field, fields, is_dataclass
-from enum import Enum, Flag, FlagBoundary
+from enum import Enum, Flag
 from functools import cached_property
 from typing import Any
 
@@ -158,21 +158,9 @@ def _flag(kind: type[Flag], bits: Any) -> Any:
     for each in bits:
         number |= each if type(each) is int else _member(kind, each).value
     value = kind(number)
-    if type(value) is not kind or (_unnamed(kind, number) and _refuses_unnamed(kind)):
+    if type(value) is not kind:
         raise ValueError(f"a {kind.__qualname__} does not have the bits {number}")
     return value
-
-
-def _unnamed(kind: type[Flag], number: int) -> int:
-    """The bits of a number that no member of a flag has."""
-    for member in kind.__members__.values():
-        number &= ~member.value
-    return number
-
-
-def _refuses_unnamed(kind: type[Flag]) -> bool:
-    """Whether a class refuses bits that have no name, as plain flags do."""
-    return getattr(kind, "_boundary_", None) is FlagBoundary.STRICT
 
 
 def _missing(kind: type[Any], what: str) -> MissingDefinitionError:

@@ -115,15 +115,14 @@ def test_a_page_that_fails_is_tried_again_and_no_other(harness, web):
 @DELIVERIES
 def test_a_link_that_is_gone_halts_its_branch_with_one_line(harness, web, caplog, deliver):
     """At the level that the action chose; the other links of the page go on."""
-    caplog.set_level(logging.INFO, "fantasm_gcp.engine")
+    caplog.set_level(logging.INFO, "fantasm_gcp.actions")
     instance = finish(harness, "FetchLinks/", deliver)
     halted = [each for each in steps(harness, instance) if each["status"] == "halted"]
     assert Counter(
         {("Fetch", f"{GONE} is gone"): 1, ("Pages", "an empty page: nothing to go on with"): 1}
     ) == (Counter((each["state"], each["note"]) for each in halted))
     said = [(each.levelno, each.getMessage()) for each in caplog.records if "is gone" in each.getMessage()]
-    (step,) = (each["step"] for each in halted if each["state"] == "Fetch")
-    assert [(logging.WARNING, f"{step} halts: {GONE} is gone")] == said
+    assert [(logging.WARNING, f"{GONE} is gone")] == said
 
 
 @DELIVERIES
