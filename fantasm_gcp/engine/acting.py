@@ -68,7 +68,7 @@ class Acting:
 def prepare(services: Services, task: Task, started: float) -> Acting:
     """Looks up what a step runs and unpacks its context; ``started`` is when its instance began.
 
-    Raises ``MissingDefinitionError`` where this deployment does not know the machine or the state.
+    Raises ``MissingDefinitionError`` where this deployment does not know the machine, state or event.
     """
     step = task.step
     machine = services.definitions.machines.get(step.machine)

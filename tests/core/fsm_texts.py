@@ -26,7 +26,7 @@ state_machines:
 """
 
 EVERYTHING = """\
-root_url: /work/flows
+root_url: /office/flows
 enable_capabilities_check: false
 state_machines:
 - name: Report

@@ -46,7 +46,7 @@ def test_every_attribute_arrives():
     assert Countdown(1.5, 30) == close.transitions[0].countdown
     assert "shop.reports.count_down" == close.transitions[0].action
     assert State("Done", entry="shop.reports.ring", exit="shop.reports.leave", final=True) == done
-    assert "/work/flows" == parse_text(EVERYTHING, "f").root
+    assert "/office/flows" == parse_text(EVERYTHING, "f").root
 
 
 def test_the_example_has_every_attribute_of_the_table():

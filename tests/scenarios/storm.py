@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from chain import kinds, main
 from google.cloud import datastore
 
 from fantasm_gcp import HaltMachineError, RetryLater
@@ -157,15 +157,6 @@ class Watch:
         return response
 
 
-def kinds(harness: Harness, kind: str) -> list[Any]:
-    """The entities of a kind, past the watch and the adversary."""
-    around, harness.around = harness.around, lambda _, carry_out: carry_out()
-    try:
-        return list(harness.datastore.query(kind=kind).fetch())
-    finally:
-        harness.around = around
-
-
 def verdict(seed: int, raises: float) -> str:
     """Runs one seed: ``ok``, or what went wrong."""
     Luck.now = Luck(seed, raises)
@@ -213,18 +204,6 @@ def _judge(harness: Harness, watch: Watch) -> str:
     return f"rows left: {rest}" if rest else "ok"
 
 
-def main(seeds: int) -> int:
-    logging.disable(logging.CRITICAL)
-    for seed in range(seeds):
-        for raises in (0.0, 0.3):
-            result = verdict(seed, raises)
-            if result != "ok":
-                print(f"seed {seed}, raises {raises}: {result}")
-                return 1
-    print(f"ok: {2 * seeds} runs")
-    return 0
-
-
 if __name__ == "__main__":
     sys.modules["storm"] = sys.modules["__main__"]
-    raise SystemExit(main(int(sys.argv[1])))
+    raise SystemExit(main(verdict, int(sys.argv[1])))

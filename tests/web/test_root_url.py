@@ -17,7 +17,7 @@ state_machines:
 """
 
 
-@pytest.fixture(params=["/work/flows", "/work/flows/", "work/flows"])
+@pytest.fixture(params=["/office/flows", "/office/flows/", "office/flows"])
 def harness(request, tmp_path):
     (tmp_path / "fsm.yaml").write_text(TEXT.format(root=request.param))
     with Harness(tmp_path / "fsm.yaml") as made:
@@ -27,14 +27,14 @@ def harness(request, tmp_path):
 @pytest.mark.fantasm(24, 69, 102)
 def test_machines_are_started_and_run_below_it(harness):
     """The URL of the start, and those of the steps."""
-    answer = harness.client.get("/work/flows/fsm/Walk/?a=1").json
+    answer = harness.client.get("/office/flows/fsm/Walk/?a=1").json
     paths = []
     while (attempt := harness.next_attempt()) is not None:
         paths.append(attempt.delivery.url.partition("?")[0])
         harness.deliver(attempt)
     assert [
-        "/work/flows/fsm/Walk/pseudo-init/pseudo-init/First/",
-        "/work/flows/fsm/Walk/First/ok/Last/",
+        "/office/flows/fsm/Walk/pseudo-init/pseudo-init/First/",
+        "/office/flows/fsm/Walk/First/ok/Last/",
     ] == paths
     assert "completed" == harness.client.get(answer["status_url"]).json["status"]
 
@@ -44,13 +44,13 @@ def test_machines_are_started_and_run_below_it(harness):
 )
 def test_pages_and_api_are_below_it_and_nowhere_else(harness, path):
     """What a page links to is there, too."""
-    page = harness.client.get(f"/work/flows{path}")
+    page = harness.client.get(f"/office/flows{path}")
     assert (200, 404) == (page.status_code, harness.client.get(f"/fantasm{path}").status_code)
     assert "/fantasm/" not in page.text.replace("github.com/iki/fantasm", "")
 
 
 def test_what_is_not_there_names_the_console_of_this_root(harness):
     """And the words for people who open a step's address."""
-    assert "the console is at /work/flows/" in harness.client.get("/work/flows/nothing").json["error"]
-    step = harness.client.get("/work/flows/fsm/Walk/First/ok/Last/").json["error"]
-    assert "people start /work/flows/fsm/Walk/" in step
+    assert "the console is at /office/flows/" in harness.client.get("/office/flows/nothing").json["error"]
+    step = harness.client.get("/office/flows/fsm/Walk/First/ok/Last/").json["error"]
+    assert "people start /office/flows/fsm/Walk/" in step
