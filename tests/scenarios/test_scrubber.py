@@ -83,6 +83,7 @@ def test_an_instance_that_was_started_under_a_name_is_kept_for_ten_days(harness)
         harness.run()
 
     start()
+    harness.clock.sleep(60)
     scrub(harness, age=0)
     assert 1 == len([name for name in left(harness) if "Talk" in name])
     harness.clock.sleep(10 * DAY + 60)

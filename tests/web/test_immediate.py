@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fantasm_gcp import HaltMachineError
 from fantasm_gcp.testing import Harness
 
 LEAVING = Path(__file__).parents[1] / "scenarios" / "leaving.yaml"
@@ -61,6 +62,29 @@ def test_a_halt_ends_its_branch_and_one_of_the_instance_everything(harness):
     stopped = harness.start("HaltingAll/?__im__=1").json
     assert "halted" == stopped["steps"][-1]["status"]
     assert "Gather" not in {each["state"] for each in stopped["steps"]}
+
+
+def test_a_child_that_halts_as_a_whole_leaves_its_parent_alone(harness):
+    """They are two instances, though one request runs both."""
+
+    class PassOn:
+        def execute(self, context, obj):
+            if context.state_name == "First":
+                context.spawn("Child", {})
+            return "ok"
+
+    class Stop:
+        def execute(self, context, obj):
+            if context.machine_name == "Child":
+                raise HaltMachineError("all of it", scope="instance")
+
+    services = harness.fantasm.services
+    actions = {**services.actions, "leaving.pass_on": PassOn(), "leaving.note": Stop()}
+    object.__setattr__(services, "actions", actions)
+    answer = harness.start("Waiting/?__im__=1").json
+    assert [("Waiting", "First"), ("Waiting", "Second"), ("Child", "Note"), ("Waiting", "Third")] == [
+        (each["machine"], each["state"]) for each in answer["steps"]
+    ]
 
 
 def test_what_fails_is_answered_and_not_tried_again(harness):
