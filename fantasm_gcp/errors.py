@@ -11,6 +11,8 @@ A subclass exists only where a caller acts differently::
     │   ├── UnknownMachineError    there is no machine of that name
     │   ├── AlreadyStartedError    the name of a start was used before
     │   └── ContextTooLargeError   a context is over 10 MiB
+    ├── CommandError               an operator's command cannot be carried out as things are
+    │   └── NotThereError          there is no such instance, step or hold
     ├── MissingDefinitionError     this deployment does not know a step's machine or state: another may
     ├── StepError                  retrying cannot help: the step fails at once
     │   ├── NoEventError           a state that is not final returned no event
@@ -131,6 +133,14 @@ class AlreadyStartedError(StartError):
 
 class ContextTooLargeError(StartError):
     """A context is larger than 10 MiB when encoded."""
+
+
+class CommandError(FantasmError):
+    """An operator's command cannot be carried out as things are; the message says why."""
+
+
+class NotThereError(CommandError):
+    """There is no such instance, step or hold."""
 
 
 class MissingDefinitionError(FantasmError):

@@ -7,11 +7,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
+from fantasm_gcp.core.endpoints import parse_list
+from fantasm_gcp.core.signing import parse_keys
 from fantasm_gcp.errors import SettingsError
 
+MOST_RESUMED = 500
+"""The most parked steps that may be made to run again in a second: a queue's own default rate."""
 
-def _setting(variable: str, doc: str, default: Any = "", parse: Callable[[str], Any] = str) -> Any:
-    return field(default=default, metadata={"variable": variable, "doc": doc, "parse": parse})
+
+def _setting(
+    variable: str,
+    doc: str,
+    default: Any = "",
+    parse: Callable[[str], Any] = str,
+    *,
+    is_secret: bool = False,
+) -> Any:
+    """One row of the table. What is secret is in no text that is made of the settings, errors included."""
+    row = {"variable": variable, "doc": doc, "parse": parse, "is_secret": is_secret}
+    return field(default=default, metadata=row, repr=not is_secret)
 
 
 def _mode(text: str) -> str:
@@ -25,6 +39,18 @@ def _bytes(text: str) -> int:
     if not 0 <= number <= 90_000:
         raise ValueError("a number from 0 to 90000 is needed: a task takes 100 KB with its headers")
     return number
+
+
+def _rate(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= MOST_RESUMED:
+        raise ValueError(f"a number of steps per second is needed, more than 0 and up to {MOST_RESUMED}")
+    return number
+
+
+def _secret(text: str) -> str:
+    parse_keys(text)
+    return text.strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +73,23 @@ class Settings:
     )
     datastore_emulator_host: str = _setting("DATASTORE_EMULATOR_HOST", "host:port of a Datastore emulator")
     tasks_emulator_host: str = _setting("CLOUD_TASKS_EMULATOR_HOST", "host:port of a Cloud Tasks emulator")
+    webhook_secret: str = _setting(
+        "FANTASM_WEBHOOK_SECRET",
+        "what webhooks are signed with; several with spaces between them all sign",
+        parse=_secret,
+        is_secret=True,
+    )
+    webhook_hosts: tuple[str, ...] = _setting(
+        "FANTASM_WEBHOOK_HOSTS",
+        "hosts that webhooks may go to, with commas between them",
+        (),
+        parse_list,
+    )
+    resume_rate: float = _setting(
+        "FANTASM_RESUME_RATE", "parked steps per second that run again after a pause or a hold", 50, _rate
+    )
+    app_engine_version: str = _setting("GAE_VERSION", "the version that is running; App Engine sets it")
+    app_engine_service: str = _setting("GAE_SERVICE", "the service that is running; App Engine sets it")
     runtime: str = ""
 
     @property
@@ -68,7 +111,8 @@ class Settings:
             try:
                 values[each.name] = each.metadata["parse"](text) if text else each.default
             except ValueError as error:
-                raise SettingsError(f"{variable}={text!r} cannot be used: {error}") from error
+                shown = variable if each.metadata["is_secret"] else f"{variable}={text!r}"
+                raise SettingsError(f"{shown} cannot be used: {error}") from error
         if values["mode"] == "local" and values["runtime"]:
             raise SettingsError(f"FANTASM_MODE=local is refused on {values['runtime']}: unset it")
         return cls(**values)

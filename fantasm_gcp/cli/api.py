@@ -61,25 +61,32 @@ class Api:
         """The JSON at a path below ``api/`` of the root; arguments that are None are left out."""
         given = {name: value for name, value in arguments.items() if value is not None}
         query = f"?{urlencode(given)}" if given else ""
-        asked = arguments.get("machine")
         url = f"{self.url}{self.root}/api/{_quoted(path)}{query}"
         request = urllib.request.Request(url)  # noqa: S310  # checked above
-        return self._ask(request, str(asked))
+        return self._ask(request)
 
-    def start(self, machine: str, context: Mapping[str, Any], key: str | None) -> dict[str, Any]:
-        """Starts a machine, with an idempotency key if one is given."""
-        headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
-        url = f"{self.url}{self.root}/fsm/{_quoted([machine])}/"
-        request = urllib.request.Request(url, json.dumps(context).encode(), headers)  # noqa: S310  # checked above
-        return self._ask(request, machine)
+    def post(self, *path: str, **arguments: Any) -> dict[str, Any]:
+        """Gives a command, at a path below ``api/`` of the root; arguments that are None are left out."""
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return self._post(f"api/{_quoted(path)}", given, {})
 
-    def _ask(self, request: urllib.request.Request, machine: str) -> dict[str, Any]:
+    def start(self, machine: str, context: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
+        """Starts a machine; the headers say how."""
+        return self._post(f"fsm/{_quoted([machine])}/", context, headers)
+
+    def _post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
+        url = f"{self.url}{self.root}/{path}"
+        kind = {"Content-Type": "application/json"}
+        request = urllib.request.Request(url, json.dumps(body).encode(), kind | dict(headers))  # noqa: S310  # checked above
+        return self._ask(request)
+
+    def _ask(self, request: urllib.request.Request) -> dict[str, Any]:
         try:
             with self._opener.open(request, timeout=TIMEOUT) as answer:
                 return self._parsed(answer.read())
         except urllib.error.HTTPError as error:
             with error:
-                raise self._refused(error.code, self._parsed(error.read()), machine) from error
+                raise self._refused(error.code, self._parsed(error.read())) from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             said = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
@@ -97,10 +104,10 @@ class Api:
             )
         return answer
 
-    def _refused(self, status: int, answer: Mapping[str, Any], machine: str) -> Refusal:
+    def _refused(self, status: int, answer: Mapping[str, Any]) -> Refusal:
         message = str(answer.get("error") or f"{self.url} answered {status}")
         if "machines" in answer:
-            names = answer["machines"]
+            names, machine = answer["machines"], str(answer.get("machine"))
             message = f"unknown machine {machine!r}; "
             message += did_you_mean(machine, names) or f"the machines are: {', '.join(names) or 'none'}"
         return Refusal(message) if status < 500 else Failure(message)

@@ -8,7 +8,6 @@ import secrets
 from pathlib import Path
 
 from fantasm_gcp.core.names import keyed_instance_id
-from fantasm_gcp.core.records import InstanceStatus
 from fantasm_gcp.engine.history import History
 
 KEYS_FILE = "demo.json"
@@ -26,7 +25,7 @@ def choose_key(directory: Path | None, machine: str, history: History) -> str:
     key = keys.get(machine)
     if key is not None:
         instance = history.instance(keyed_instance_id(machine, key))
-        if instance is None or instance.status is InstanceStatus.RUNNING:
+        if instance is None or instance.ended is None:
             return key
     key = keys[machine] = secrets.token_hex(8)
     # Replaced as a whole: a run that is killed here leaves the old key or the new one.

@@ -10,7 +10,22 @@ import click
 
 from fantasm_gcp.core.findings import did_you_mean
 
-VERBS = ("check", "dev", "graph", "list", "show", "start")
+VERBS = (
+    "cancel",
+    "check",
+    "dev",
+    "failures",
+    "graph",
+    "hold",
+    "holds",
+    "list",
+    "pause",
+    "redrive",
+    "release",
+    "resume",
+    "show",
+    "start",
+)
 """Each is a module of this package with a command named ``command``."""
 
 

@@ -17,19 +17,25 @@ from fantasm_gcp.cli.demonstration import Demonstration, check_demo
 from fantasm_gcp.cli.progress import AboveProgress, Progress
 from fantasm_gcp.cli.refusal import Refusal
 from fantasm_gcp.cli.stopping import Stopping
+from fantasm_gcp.engine.sweeping import sweep
 from fantasm_gcp.errors import FantasmError, SettingsError
 from fantasm_gcp.gateways.clients import Channels
 from fantasm_gcp.local.dev.gcloud import GcloudDatastore
 from fantasm_gcp.local.dev.pages import Pages, bind
 from fantasm_gcp.local.dev.routing import Routing
 from fantasm_gcp.local.dev.servers import LocalServers, OpenError
+from fantasm_gcp.local.dev.ticker import Ticker
 from fantasm_gcp.local.tasks import HttpDelivery, WsgiDelivery
 from fantasm_gcp.settings import Settings
+from fantasm_gcp.web.sweeping import MOST
 
 DATASTORE = "DATASTORE_EMULATOR_HOST"
 TASKS = "CLOUD_TASKS_EMULATOR_HOST"
 STOP_SECONDS = 10.0
 """How long deliveries in flight are waited for at the end."""
+
+SWEEP_SECONDS = 60.0
+"""How often the sweeper is called, as cron does it in the cloud."""
 
 CONNECT_SECONDS = 5.0
 """How long a server that the environment names may take to answer."""
@@ -104,6 +110,9 @@ def _start(
         address = pages.url.removeprefix("http://")
         servers.dispatch(Routing(address, WsgiDelivery(application.app), HttpDelivery(pages.url)))
         closing.callback(_stop_dispatching, servers)
+    sweeping = Ticker(lambda: sweep(application.fantasm.services, most=MOST), SWEEP_SECONDS)
+    sweeping.start()
+    closing.callback(sweeping.stop, STOP_SECONDS)
     _tell(options, environ, external, pages.url, _console(application, pages.url))
     for problem in application.fantasm.definitions.warnings:
         click.echo(str(problem), err=True)

@@ -10,6 +10,7 @@ import click
 
 from fantasm_gcp.cli.api import Api, format_option, url_option
 from fantasm_gcp.cli.table import moment, render_table
+from fantasm_gcp.core.definition import PSEUDO_OPERATOR
 
 _TOLD = (("note", "note"), ("spawned by", "parent"))
 
@@ -30,7 +31,7 @@ def command(instance: str, limit: int, form: str, url: str) -> None:
 def _paragraphs(answer: Mapping[str, Any]) -> Iterator[str]:
     ended = f", ended {moment(answer['ended'])} UTC" if answer["ended"] else ""
     yield f"{answer['instance']}: {answer['status']}, started {moment(answer['started'])} UTC{ended}"
-    if told := [f"{word}: {answer[name]}" for word, name in _TOLD if answer[name]]:
+    if told := list(_facts(answer)):
         yield "\n".join(told)
     counts = [(state, n["in_flight"], n["failed"], n["done"]) for state, n in answer["states"].items()]
     yield render_table(("STATE", "IN FLIGHT", "FAILED", "DONE"), counts)
@@ -38,8 +39,11 @@ def _paragraphs(answer: Mapping[str, Any]) -> Iterator[str]:
         failures = [(_transition(each), each["attempts"], each["error"], each["step"]) for each in failed]
         yield render_table(("FAILED STEP", "ATTEMPTS", "ERROR", "NAME"), failures)
     if waiting := answer["in_flight"]["items"]:
-        due = [(_transition(each), moment(each["due"]), each["step"]) for each in waiting]
-        yield render_table(("STEP IN FLIGHT", "DUE (UTC)", "NAME"), due)
+        due = [
+            (_transition(each), _standing(each), moment(each["due"]), each["attempts"], each["step"])
+            for each in waiting
+        ]
+        yield render_table(("STEP IN FLIGHT", "STATUS", "DUE (UTC)", "ATTEMPTS", "NAME"), due)
     if done := sorted(answer["steps"]["items"], key=lambda each: str(each["began"])):
         rows = [
             (_transition(each), each["status"], moment(each["ended"]), each["attempts"], each["step"])
@@ -52,5 +56,26 @@ def _paragraphs(answer: Mapping[str, Any]) -> Iterator[str]:
         yield "There are more steps than these: --limit shows more."
 
 
+def _facts(answer: Mapping[str, Any]) -> Iterator[str]:
+    for word, name in _TOLD:
+        if answer[name]:
+            yield f"{word}: {answer[name]}"
+    for each in answer["told"]:
+        yield f"told: {each['receiver']} (by {each['instance']})"
+    if parked := answer["parked"]:
+        yield f"parked steps: {parked:,}, until it is resumed or what is held is released"
+    if waiting := answer["waiting"]:
+        yield f"waits for spawned instances: {waiting:,}"
+
+
+def _standing(step: Mapping[str, Any]) -> str:
+    """What a step in flight is doing."""
+    if step["child"]:
+        return f"waits for {step['child']}"
+    return "retrying" if step["status"] == "queued" and step["error"] else str(step["status"])
+
+
 def _transition(step: Mapping[str, Any]) -> str:
+    if step["from"] == PSEUDO_OPERATOR:
+        return f"operator's command: {step['event']}"
     return f"{step['from']} --{step['event']}--> {step['state']}"

@@ -44,7 +44,7 @@ def follow(
     while True:
         row = history.instance(instance)  # before the counts, so that those of the end are complete
         counts = state_counts(history, machine, instance)
-        over = row is not None and row.status is not InstanceStatus.RUNNING
+        over = row is not None and row.ended is not None  # a paused one has not
         show(counts, over)
         if row is not None and over:
             return End("completed" if row.status is InstanceStatus.COMPLETED else "failed", counts)

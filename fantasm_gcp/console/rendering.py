@@ -19,7 +19,7 @@ from markupsafe import Markup
 from fantasm_gcp.builtin import MACHINES as BUILT_IN
 from fantasm_gcp.console import wording
 from fantasm_gcp.console.contexts import shown_context
-from fantasm_gcp.core.definition import PSEUDO_FINAL, PSEUDO_INIT, Machine
+from fantasm_gcp.core.definition import PSEUDO_FINAL, PSEUDO_INIT, PSEUDO_OPERATOR, Machine
 from fantasm_gcp.core.moments import iso
 from fantasm_gcp.core.records import InstanceStatus
 from fantasm_gcp.diagram import StateCounts as DiagramCounts
@@ -32,6 +32,7 @@ _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).d
 
 STATUSES: Final = (
     InstanceStatus.RUNNING,
+    InstanceStatus.PAUSED,
     InstanceStatus.FAILED,
     InstanceStatus.COMPLETED,
     InstanceStatus.CANCELLED,
@@ -80,6 +81,7 @@ def _environment() -> Environment:
         GLYPHS=wording.GLYPHS,
         PSEUDO_FINAL=PSEUDO_FINAL,
         PSEUDO_INIT=PSEUDO_INIT,
+        PSEUDO_OPERATOR=PSEUDO_OPERATOR,
         STATUSES=STATUSES,
         url_for=url_for,
     )

@@ -1,4 +1,4 @@
-"""The console's pages: machines, one machine, instances, one instance."""
+"""The console's pages: machines, one machine, instances, one instance, failures, a failed step."""
 
 from __future__ import annotations
 
@@ -10,16 +10,30 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from flask import Blueprint, Response, request, url_for
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.wrappers import Response as AnyResponse
 
 from fantasm_gcp.builtin import MACHINES as BUILT_IN
+from fantasm_gcp.console.commands import Commanded, Commands
+from fantasm_gcp.console.contexts import editable_context
 from fantasm_gcp.console.rendering import answer, drawn
 from fantasm_gcp.console.wording import queues_of, sorted_warnings
 from fantasm_gcp.core.definition import AT_LEAST_ONCE, NAME_PATTERN, Definitions, Machine
 from fantasm_gcp.core.findings import did_you_mean
-from fantasm_gcp.core.names import InstanceId
-from fantasm_gcp.core.records import Instance, InstanceStatus
-from fantasm_gcp.engine.history import History, in_order, state_counts, status_counts
-from fantasm_gcp.errors import RefusedError, StoreError, UnavailableError, UnknownMachineError
+from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.core.records import Hold, Instance, InstanceStatus, Role, TaskStatus
+from fantasm_gcp.core.step import landing
+from fantasm_gcp.engine.history import History, in_order, state_counts, status_counts, told_by
+from fantasm_gcp.engine.starting import definition_hash
+from fantasm_gcp.errors import (
+    CommandError,
+    NotThereError,
+    RefusedError,
+    StartError,
+    StoreError,
+    UnavailableError,
+    UnknownMachineError,
+)
 from fantasm_gcp.settings import Settings
 
 log = logging.getLogger("fantasm_gcp.console")
@@ -33,11 +47,14 @@ STEPS = 200
 be put in order.
 """
 
+LISTS = ("failed", "in_flight", "over", "log", "children")
+"""The lists of an instance's page: each has a cursor of its own."""
+
 MOVING, RESTING = 2000, 15000
 """Milliseconds between two refreshes of a page, and of one on which little can happen any more."""
 
 
-class Served(Protocol):
+class Served(Commanded, Protocol):
     """What the console shows: an application's machines and their history."""
 
     @property
@@ -53,17 +70,22 @@ def add_pages(
 ) -> None:
     """Adds the pages to a blueprint that is named ``fantasm`` and serves ``static`` of this package.
 
-    The pages link to its endpoints ``start``, ``graph``, ``api_instance``, ``api_logs`` and ``api_step``.
-    What goes wrong in a view is answered as a page; ``clock`` gives seconds of the epoch.
+    The pages link to its endpoints ``start``, ``graph``, ``api_instance``, ``api_logs``, ``api_step`` and
+    ``api_failures``. What goes wrong in a view is answered as a page; ``clock`` gives seconds of the epoch.
     """
     pages = _Pages(current_fantasm, clock)
+    commands = Commands(current_fantasm)
     for path, endpoint, view in (
         ("/", "console_home", pages.home),
         ("/machines/<machine>", "console_machine", pages.machine),
         ("/instances", "console_instances", pages.instances),
         ("/instances/<name>", "console_instance", pages.instance),
+        ("/instances/<name>/steps/<step>", "console_step", pages.step),
+        ("/failures", "console_failures", pages.failures),
     ):
         blueprint.add_url_rule(path, endpoint, pages.answering(view), strict_slashes=False)
+    for path, endpoint, command in commands.rules():
+        blueprint.add_url_rule(path, endpoint, pages.answering(command), methods=["POST"])
 
 
 class _Pages:
@@ -83,6 +105,7 @@ class _Pages:
             counts=status_counts(served.history, [each for each in machines if _keeps_records(each)]),
             latest=served.history.instances("", "", LATEST, "").items,
             warnings=sorted_warnings(served.definitions),
+            held={each.machine for each in served.history.holds()},
             definitions_file=served.settings.definitions,
         )
 
@@ -92,8 +115,11 @@ class _Pages:
         found = served.definitions.machine(machine)
         kept = [found] if _keeps_records(found) else []
         counts = state_counts(served.history, found, None) if kept else {}
+        holds = [each for each in served.history.holds() if each.machine == found.name] if kept else []
         return self._page(
             "machine.html",
+            holds=[(each, self._parked(each)) for each in holds],
+            held={each.state for each in holds},
             machine=found,
             queues=queues_of(found),
             counts=counts,
@@ -102,6 +128,11 @@ class _Pages:
             latest=served.history.instances(found.name, "", LATEST, "").items if kept else (),
             warnings=sorted_warnings(served.definitions).by_machine.get(found.name, ()),
         )
+
+    def _parked(self, hold: Hold) -> int:
+        """How many steps wait for the end of a hold, or for that of their instance's pause."""
+        history = self._current().history
+        return history.count_steps(TaskStatus.PARKED, machine=hold.machine, state=hold.state)
 
     def instances(self) -> Response:
         """Instances newest first; ``machine``, ``status`` and ``cursor`` are arguments."""
@@ -128,8 +159,8 @@ class _Pages:
         )
 
     def instance(self, name: str) -> Response:
-        """One instance and its steps. ``failed``, ``in_flight``, ``over`` and ``log`` are the cursors of its
-        lists.
+        """One instance and its steps. ``failed``, ``in_flight``, ``over``, ``log`` and ``children`` are the
+        cursors of its lists.
         """
         served = self._current()
         found = served.history.instance(InstanceId(name))
@@ -138,8 +169,14 @@ class _Pages:
         lists = self._steps(served.history, found)
         machine = served.definitions.machines.get(found.machine)
         counts = state_counts(served.history, machine, found.id) if machine else {}
+        children = served.history.children(found.id, LISTED, request.args.get("children", ""))
         return self._page(
             "instance.html",
+            children=children,
+            told=told_by(found),
+            parked=served.history.count_steps(TaskStatus.PARKED, instance=found.id),
+            waiting=served.history.count_steps(TaskStatus.WAITING, instance=found.id),
+            is_current=machine is not None and definition_hash(machine) == found.definition,
             refresh=MOVING if found.ended is None else RESTING,
             instance=found,
             machine=machine,
@@ -167,20 +204,74 @@ class _Pages:
             "steps_over": sorted(
                 over.items, key=lambda each: (each.began, each.ended, each.step.n, each.step.name)
             ),
-            "cursors": {name: cursor(name, "") for name in ("failed", "in_flight", "over", "log")},
+            "cursors": {name: cursor(name, "") for name in LISTS},
         }
 
-    def answering(self, view: Callable[..., Response]) -> Callable[..., Response]:
+    def step(self, name: str, step: str) -> Response:
+        """A failed step: its error, its context to be edited, and what can be done about it."""
+        served = self._current()
+        task = served.history.task(StepName(step))
+        if task is None or task.step.instance != name:
+            return self._problem(
+                404,
+                "No such step",
+                "This step is over, or was never there: only what is in flight or failed has a page.",
+                links=[("Its instance", url_for(".console_instance", name=name))],
+            )
+        machine = served.definitions.machines.get(task.step.machine)
+        state = landing(machine, task.step) if machine and task.role is Role.ACTION else None
+        return self._page(
+            "step.html",
+            refresh=0,
+            task=task,
+            step=task.step,
+            state=state,
+            editable=editable_context(task.context) if task.role is Role.ACTION else "",
+        )
+
+    def failures(self) -> Response:
+        """Failed steps in groups, or those of one: ``machine``, ``state``, ``fingerprint`` are arguments."""
+        served = self._current()
+        names = [request.args.get(each, "") for each in ("machine", "state", "fingerprint", "cursor")]
+        machine, state, fingerprint, cursor = names
+        if fingerprint:
+            page = served.history.failures(machine, state, fingerprint, LISTED, cursor)
+            values: dict[str, Any] = {"page": page, "groups": (), "complete": True}
+        else:
+            found = served.history.failure_groups(machine, state)
+            values = {"page": None, "groups": found.groups, "complete": found.complete}
+        known = tuple(each.name for each in _own_first(served.definitions))
+        return self._page(
+            "failures.html",
+            refresh=0,
+            machine=machine,
+            state=state,
+            fingerprint=fingerprint,
+            cursor=cursor,
+            machines=known if not machine or machine in known else (*known, machine),
+            is_known=machine in known,
+            **values,
+        )
+
+    def answering(self, view: Callable[..., AnyResponse]) -> Callable[..., AnyResponse]:
         """The view, with what goes wrong in it answered as a page."""
 
         @functools.wraps(view)
-        def answering(**arguments: str) -> Response:
+        def answering(**arguments: str) -> AnyResponse:
             try:
                 return view(**arguments)
             except UnknownMachineError as error:
                 return self._unknown_machine(error)
             except StoreError as error:
                 return self._store_failed(error)
+            except HTTPException as error:
+                return self._refused(error.code or 400, str(error.description))
+            except NotThereError as error:
+                return self._refused(404, str(error))
+            except CommandError as error:
+                return self._refused(409, str(error))
+            except StartError as error:  # a context that is too large
+                return self._refused(413, str(error))
 
         return answering
 
@@ -193,6 +284,17 @@ class _Pages:
             links=[(each, url_for(".console_machine", machine=each)) for each in error.machines],
             links_are="Machines of this application",
         )
+
+    def _refused(self, status: int, message: str) -> Response:
+        """What an operator asked for cannot be done: why, and the way back."""
+        names = request.view_args or {}
+        links = [("All instances", url_for(".console_instances"))]
+        if "name" in names:
+            links.insert(0, ("The instance", url_for(".console_instance", name=names["name"])))
+        if status != RequestEntityTooLarge.code and "machine" in request.form:  # else it cannot be read
+            machine = request.form["machine"][:50]
+            links.insert(0, (f"Machine {machine}", url_for(".console_machine", machine=machine)))
+        return self._problem(status, "Nothing was changed", message, links=links)
 
     def _unknown_instance(self, name: str) -> Response:
         machine = name.rsplit("-", 2)[0]

@@ -20,6 +20,10 @@ GLYPHS: Final = {  # paths in a square of 12, so that no status is told by its c
     "waiting": "M6 1.2a4.8 4.8 0 1 0 .01 0zM6 3.5V6l1.8 1.4",
     "collecting": "M1 1.8L5.5 6M1 6h10M1 10.2L5.5 6M8.8 3.8L11 6L8.8 8.2",
     "retrying": "M10 6a4 4 0 1 1-1.2-2.8L10 4.4M10 1.6v2.8H7.2",
+    "paused": "M3.6 2v8M8.4 2v8",
+    "parked": "M3.5 11V1.5h3a2.6 2.6 0 0 1 0 5.2h-3",
+    "recovered": "M10 10.5V6a3 3 0 0 0-6 0v3.8M1.6 7.4L4 9.8L6.4 7.4",
+    "skipped": "M2 2.5L7 6L2 9.5zM9.8 2.5v7",
     "cancelled": "M6 1.2a4.8 4.8 0 1 0 .01 0zM3.8 6h4.4",
     "halted": "M3 3h6v6H3z",
     "empty": "M6 1.8a4.2 4.2 0 1 0 .01 0zM3 9l6-6",
@@ -109,8 +113,8 @@ def words_of_count(count: int) -> str:
 
 def standing(task: Task, now: float) -> str:
     """What a step that is not over is doing, in the word for it: one of :data:`GLYPHS`."""
-    if task.status is TaskStatus.FAILED:
-        return "failed"
+    if task.status is not TaskStatus.QUEUED:
+        return task.status.value
     if task.failure is not None:
         return "retrying"
     if task.due > now:

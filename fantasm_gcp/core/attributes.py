@@ -19,6 +19,9 @@ MAX_DELAY_SECONDS = 30 * 24 * 3600
 MAX_FAN_IN_SECONDS = MAX_DELAY_SECONDS
 """A window of a fan-in is closed by a task."""
 
+MAX_FAN_IN = 500
+"""The most contexts that one run of an action is given: their entries are deleted in one commit with it."""
+
 MAX_DURATION_SECONDS = 315_576_000_000
 """The largest google.protobuf.Duration, the type of the times of a RetryConfig."""
 
@@ -53,7 +56,7 @@ class Kind(Enum):
     FLAG = auto()
     """true or false."""
     COUNT = auto()
-    """A whole number, 0 or more."""
+    """A whole number, of the attribute's minimum or more."""
     SECONDS = auto()
     """A number of seconds, 0 or more."""
     PERIOD = auto()
@@ -62,6 +65,8 @@ class Kind(Enum):
     """A number of seconds, or a mapping with minimum and maximum."""
     TYPES = auto()
     """A mapping from names of arguments to names of types."""
+    RECEIVERS = auto()
+    """A machine's name or a URL, or a list of them."""
     FILES = auto()
     """A file's name, or a list of them."""
     LIST = auto()
@@ -72,11 +77,11 @@ class Kind(Enum):
 class Attribute:
     """One row of the table; ``doc`` is one line for the documentation.
 
-    ``default`` is the value when the attribute is absent, before anything is inherited. ``maximum`` is
-    inclusive. For a LIST, ``items`` is the level of its items, and a required list must not be empty.
-    A required attribute may be absent where ``unless`` is given; ``needed`` tells when one that is not
-    required may not be absent. An ``old`` one is understood and never
-    suggested; ``renamed`` is what to write instead of it: its value counts as that one's.
+    ``default`` is the value when the attribute is absent, before anything is inherited. ``minimum`` and
+    ``maximum`` are inclusive. For a LIST, ``items`` is the level of its items, and a required list must not
+    be empty. A required attribute may be absent where ``unless`` is given; ``needed`` tells when one that is
+    not required may not be absent. An ``old`` one is understood and never suggested; ``renamed`` is what to
+    write instead of it: its value counts as that one's.
     """
 
     level: Level
@@ -87,6 +92,7 @@ class Attribute:
     unless: str | None = None
     needed: str = ""
     default: str | bool | None = None
+    minimum: int = 0
     maximum: int | None = None
     choices: tuple[str, ...] = ()
     items: Level | None = None
@@ -237,6 +243,25 @@ _MACHINE = (
         "False is an old way to write `guarantee: at_least_once`.",
         old=True,
     ),
+    Attribute(
+        "machine",
+        "on_complete",
+        Kind.RECEIVERS,
+        "The machines that start, and the URLs that are told, when an instance is completed.",
+    ),
+    Attribute(
+        "machine",
+        "on_failure",
+        Kind.RECEIVERS,
+        "The machines that start, and the URLs that are told, when an instance failed or was cancelled.",
+    ),
+    Attribute(
+        "machine",
+        "pin_version",
+        Kind.FLAG,
+        "Whether the tasks of an instance go to the App Engine version that started it.",
+        default=False,
+    ),
     Attribute("machine", "states", Kind.LIST, "The machine's states.", required=True, items="state"),
 )
 
@@ -277,9 +302,24 @@ _STATE = (
     ),
     Attribute(
         "state",
+        "join",
+        Kind.FLAG,
+        "Whether contexts wait for every other branch before one action call gets them all.",
+        default=False,
+    ),
+    Attribute(
+        "state",
         "fan_in_group",
         Kind.TEXT,
         "The name in the context whose value tells apart what is collected separately.",
+    ),
+    Attribute(
+        "state",
+        "fan_in_max",
+        Kind.COUNT,
+        "The most contexts that one action call gets; 500 without it.",
+        minimum=1,
+        maximum=MAX_FAN_IN,
     ),
     Attribute(
         "state",
@@ -287,6 +327,12 @@ _STATE = (
         Kind.FLAG,
         "Whether the action's reads and writes are one transaction with the step.",
         default=False,
+    ),
+    Attribute(
+        "state",
+        "on_error",
+        Kind.EVENT,
+        "The event of the transition that a step takes instead of failing.",
     ),
     Attribute("state", "transitions", Kind.LIST, "Where each event leads.", items="transition"),
 )

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 from fantasm_gcp.core.carried import carry
 from fantasm_gcp.core.definition import AT_LEAST_ONCE, RetryPolicy
 from fantasm_gcp.core.names import task_name
-from fantasm_gcp.core.records import Task
+from fantasm_gcp.core.records import Role, Task
 
 STEP_HEADER = "X-Fantasm-Step"
 EPOCH_HEADER = "X-Fantasm-Epoch"
@@ -58,7 +58,7 @@ def callback_of(
     url = f"{root}/fsm/{step.machine}/{step.state}/{step.event}/{step.target}/"
     own = {INSTANCE_HEADER: step.instance, STEP_HEADER: step.name, EPOCH_HEADER: str(task.epoch)}
     headers = dict(task.headers) | own
-    context = task.context if not task.spread and len(task.context) <= inline_limit else b"{}"
+    context = task.context if task.role is Role.ACTION and len(task.context) <= inline_limit else b"{}"
     body = b""
     if task.method == "POST":
         headers["Content-Type"] = "application/json"
@@ -77,9 +77,17 @@ def callback_of(
         body=body,
         due=task.due if task.due > now else None,
         retry=retry,
-        target=task.target,
+        target=_routing(task),
         queue_gives_up=guarantee == AT_LEAST_ONCE,
     )
+
+
+def _routing(task: Task) -> str | None:
+    """Where a task goes: to the version that its instance is pinned to, but for those of other services."""
+    if task.pinned is None:
+        return task.target
+    service = task.pinned.partition(".")[2]
+    return task.pinned if task.target in (None, service) else task.target
 
 
 def waiting_for_commit(callback: Callback, pending: float) -> Callback:

@@ -28,6 +28,7 @@ CHAIN_HEADER = "X-Fantasm-Chain"
 CONTEXT_HEADER = "X-Fantasm-Context"
 PAGES_HEADER = "X-Fantasm-Pages"
 STARTED_HEADER = "X-Fantasm-Started"
+PINNED_HEADER = "X-Fantasm-Pinned"
 
 BODY_LIMIT = 90_000
 """Bytes of a context that a POST task carries: 100 KB is the documented size of a whole task."""
@@ -47,6 +48,8 @@ def carry(task: Task) -> tuple[dict[str, str], bytes]:
         NUMBER_HEADER: str(task.step.n),
         STARTED_HEADER: repr(task.started),
     }
+    if task.pinned is not None:
+        headers[PINNED_HEADER] = task.pinned
     if task.hop is not None:
         headers[CHAIN_HEADER] = json.dumps(astuple(task.hop))
         _check_size(len(headers[CHAIN_HEADER]), HEADER_LIMIT, "the token of a continuation is shorter")
@@ -102,4 +105,5 @@ def carried(
         headers=kept,
         pages=tuple(Page(*each) for each in pages),
         started=float(headers[STARTED_HEADER]),
+        pinned=headers[PINNED_HEADER] if PINNED_HEADER in headers else None,
     )

@@ -34,15 +34,18 @@ def check_machine(machine: Machine, places: Mapping[tuple[str, ...], Place]) -> 
 
 
 def _live(state: State) -> tuple[Transition, ...]:
-    """The transitions that can be taken: a state without an action returns no event."""
-    return state.transitions if state.action is not None else ()
+    """The transitions that can be taken: a state without an action returns no event, but it may fail."""
+    if state.action is not None:
+        return state.transitions
+    return tuple(each for each in state.transitions if each.event == state.on_error)
 
 
 def _dead_events(
     machine: Machine, state: State, places: Mapping[tuple[str, ...], Place]
 ) -> Iterator[Problem]:
-    if state.action is None:
-        for transition in state.transitions:
+    live = _live(state)
+    for transition in state.transitions:
+        if transition not in live:
             place = places[machine.name, "states", state.name, "transitions", transition.event]
             message = f"event {transition.event!r} cannot happen: state {state.name!r} has no action"
             yield place.warning(message, "add an action, or remove the transition")

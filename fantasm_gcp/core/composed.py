@@ -1,4 +1,4 @@
-"""Attributes whose value is more than one scalar: a countdown, types of arguments, names of files.
+"""Attributes whose value is more than one scalar: a countdown, types of arguments, names of files, receivers.
 
 Every part has a place of its own, so each mistake is recorded where it stands.
 """
@@ -15,6 +15,7 @@ from fantasm_gcp.core.attributes import Attribute, Kind
 from fantasm_gcp.core.definition import Countdown
 from fantasm_gcp.core.findings import Findings, did_you_mean, quoted
 from fantasm_gcp.core.node import Broken, Mapping, Node, Place, Scalar, Sequence
+from fantasm_gcp.core.receivers import mistake_in
 from fantasm_gcp.core.values import UnusableError, read_value
 
 _BOUNDS = ("minimum", "maximum")
@@ -25,6 +26,14 @@ class FileName:
     """One name of an ``import``, and where it is written."""
 
     name: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """One name or URL of ``on_complete`` or ``on_failure``, and where it is written."""
+
+    text: str
     place: Place
 
 
@@ -115,23 +124,56 @@ def read_files(
     attribute: Attribute, node: Node, place: Place, findings: Findings
 ) -> tuple[FileName, ...] | None:
     """One name or a list of names, those that can be read; None when there is none."""
+    written = _one_or_more(attribute, node, place, findings, "a file's name")
+    return tuple(FileName(name, at) for name, at in written) or None
+
+
+def read_receivers(
+    attribute: Attribute, node: Node, place: Place, findings: Findings
+) -> tuple[Receiver, ...] | None:
+    """One name or URL, or a list of them, each once: those that can be read; None when there is none."""
+    first: dict[str, Place] = {}
+    for text, at in _one_or_more(attribute, node, place, findings, "a machine's name or a URL"):
+        mistake = mistake_in(text)
+        if mistake:
+            findings.error(at, f"{attribute.name} {quoted(text)} is not allowed", mistake)
+        elif text in first:
+            findings.error(
+                at,
+                f"{quoted(text)} is written twice in {attribute.name}",
+                f"the first is at line {first[text].line}, column {first[text].column}",
+            )
+        else:
+            first[text] = at
+    return tuple(Receiver(text, at) for text, at in first.items()) or None
+
+
+def _one_or_more(
+    attribute: Attribute, node: Node, place: Place, findings: Findings, what: str
+) -> list[tuple[str, Place]]:
+    """The texts of a single value or of a list, those that can be read, with their places."""
     if isinstance(node, Mapping):
-        findings.error(place, f"{attribute.name} must be a file's name or a list of names, not a mapping")
-        return None
+        findings.error(place, f"{attribute.name} must be {what} or a list of them, not a mapping")
+        return []
     items = node.items if isinstance(node, Sequence) else (node,)
     if not items:
-        findings.error(place, f"{attribute.name} is empty", "write a file's name, or remove the line")
-    names = []
+        findings.error(place, f"{attribute.name} is empty", f"write {what}, or remove the line")
+    texts = []
     for item in items:
         at = item.place if isinstance(node, Sequence) else place
-        name = _single(attribute, item, at, findings)
-        if name is not None:
-            names.append(FileName(name, at))
-    return tuple(names) or None
+        text = _single(attribute, item, at, findings)
+        if text is not None:
+            texts.append((text, at))
+    return texts
 
 
 COMPOSED: MappingType[Kind, Callable[[Attribute, Node, Place, Findings], Any]] = MappingProxyType(
-    {Kind.COUNTDOWN: read_countdown, Kind.TYPES: read_types, Kind.FILES: read_files}
+    {
+        Kind.COUNTDOWN: read_countdown,
+        Kind.TYPES: read_types,
+        Kind.FILES: read_files,
+        Kind.RECEIVERS: read_receivers,
+    }
 )
 """How the kinds of more than one scalar are read; all give None after recording a mistake."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from fantasm_gcp.core.attributes import attributes_of
+from fantasm_gcp.core.attributes import Attribute, attributes_of
 from fantasm_gcp.core.composed import ArgumentType
 from fantasm_gcp.core.draft import Draft
 from fantasm_gcp.core.findings import Findings, quoted
@@ -68,24 +68,32 @@ class _Resolving:
             return state
         inherited = machine.get("namespace"), state.get("namespace")
         transitions = tuple(self._transition(inherited, each) for each in state.items("transitions"))
-        return replace(state, values={**state.values, "transitions": transitions})
+        state = replace(state, values={**state.values, "transitions": transitions})
+        return self._on_error(inherited, state) if "on_error" in state.values else state
+
+    def _on_error(self, inherited: tuple[str | None, str | None], state: Draft) -> Draft:
+        """What is written like the event of a transition means that one, wherever it was found."""
+        written = state.values["on_error"]
+        for transition in state.items("transitions"):
+            if transition.texts.get("event") == written:
+                return _with_event(state, "on_error", transition.values.get("event"))
+        return self._resolved(state, "on_error", inherited)
 
     def _transition(self, inherited: tuple[str | None, str | None], transition: Draft) -> Draft:
         """Events are looked up in the machine's namespace first, as Fantasm did; then in the nearer ones."""
         of_machine, of_state = inherited
         namespaces = of_machine, transition.get("namespace"), of_state
-        written = transition.values.get("event")
-        if written is None:
-            return transition
+        return self._resolved(transition, "event", namespaces) if "event" in transition.values else transition
+
+    def _resolved(self, draft: Draft, name: str, namespaces: tuple[str | None, ...]) -> Draft:
+        """A draft with the event that is meant by an attribute's value, or with that attribute broken."""
+        attribute = attributes_of(draft.level)[name]
         try:
-            event = self._event(written, namespaces, transition.at("event"))
+            event = self._event(attribute, draft.values[name], namespaces, draft.at(name))
         except UnusableError as unusable:
-            self._findings.error(transition.at("event"), unusable.message, unusable.hint)
-            values: dict[str, Any] = {
-                key: value for key, value in transition.values.items() if key != "event"
-            }
-            return replace(transition, values=values, broken=transition.broken | {"event"})
-        return replace(transition, values={**transition.values, "event": event})
+            self._findings.error(draft.at(name), unusable.message, unusable.hint)
+            return _with_event(draft, name, None)
+        return _with_event(draft, name, event)
 
     def _look_up(self, find: Find, written: str, namespaces: tuple[str | None, ...]) -> Found:
         """What a name leads to in the first namespace that has a text for it; else, in the first of all."""
@@ -93,9 +101,10 @@ class _Resolving:
         found = [find(written, each) for each in places or [None]]
         return next((each for each in found if each.text is not None), found[0])
 
-    def _event(self, written: str, namespaces: tuple[str | None, ...], place: Place) -> str:
+    def _event(
+        self, attribute: Attribute, written: str, namespaces: tuple[str | None, ...], place: Place
+    ) -> str:
         """The event that is meant; raises :class:`UnusableError`."""
-        attribute = attributes_of("transition")["event"]
         if self._find is None:
             return written
         found = self._look_up(self._find, written, namespaces)
@@ -107,7 +116,7 @@ class _Resolving:
                 raise UnusableError(message, unusable.hint) from unusable
         if "." in written and found.text is None:
             what = found.kind or found.why or "there is none of that name"
-            raise UnusableError(f"event {quoted(written)} is no constant that holds text: {what}")
+            raise UnusableError(f"{attribute.name} {quoted(written)} is no constant that holds text: {what}")
         try:
             return read_name(attribute, Scalar(place, "text", written, written))
         except UnusableError as unusable:
@@ -142,3 +151,11 @@ class _Resolving:
                 first[argument] = each.key
                 resolved.append(replace(each, argument=argument))
         return tuple(resolved) if self._findings.errors == before else None
+
+
+def _with_event(draft: Draft, name: str, event: str | None) -> Draft:
+    """A draft whose attribute holds an event, or is broken because there is none."""
+    if event is not None:
+        return replace(draft, values={**draft.values, name: event})
+    values: dict[str, Any] = {key: value for key, value in draft.values.items() if key != name}
+    return replace(draft, values=values, broken=draft.broken | {name})

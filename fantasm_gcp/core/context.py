@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from fantasm_gcp.core.definition import AT_LEAST_ONCE, Machine
 from fantasm_gcp.core.headers import QUEUE_HEADER, checked
 from fantasm_gcp.core.names import InstanceId, StepName
 
@@ -41,6 +42,26 @@ class Spawn:
     countdown: float
     method: str
     key: str | None
+    join: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """An instance that another one spawned. ``joined`` tells that the other waits for its end."""
+
+    instance: str
+    machine: str
+    status: str
+    joined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last error of a step. The fingerprint is equal for errors of one kind from one place."""
+
+    error: str
+    traceback: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +86,10 @@ class Scope:
     """One attempt of one step, as its action may know it.
 
     ``client`` gives the Datastore client; inside the transaction of a transactional state it is another one.
-    ``started`` is when the instance began, in seconds of the epoch. ``require`` raises where there is no
-    machine of a name. ``action`` is the dotted name of what runs at the moment, ``logger`` what it logs with.
+    ``started`` is when the instance began, in seconds of the epoch. ``require`` gives the machine of a name,
+    or raises. ``failure`` is that of the step before, where its ``on_error`` led here. ``once`` and
+    ``children`` do what the context's methods of these names say. ``webhooks`` is for the built-in machine
+    that posts them. ``action`` is the dotted name of what runs at the moment, ``logger`` what it logs with.
     """
 
     instance: InstanceId
@@ -76,13 +99,17 @@ class Scope:
     step: StepName
     started: float
     client: Callable[[], Any]
-    require: Callable[[str], object]
+    require: Callable[[str], Machine]
     headers: dict[str, str] = field(default_factory=dict)
     staged: list[Put | Remove] = field(default_factory=list)
     forked: list[Context] = field(default_factory=list)
     spawned: list[Spawn] = field(default_factory=list)
     action: str = ""
     logger: Any = None
+    failure: Failure | None = None
+    once: Callable[[str, Callable[[], Any]], Any] | None = None
+    children: Callable[[], Sequence[Child]] | None = None
+    webhooks: Any = None
 
 
 class _Scoped:
@@ -121,6 +148,30 @@ class _Scoped:
     def idempotency_key(self) -> str:
         """Equal on every attempt of this step and on no other step: hand it to services that take one."""
         return self._scope.step
+
+    def once(self, name: str, function: Callable[[], Any]) -> Any:
+        """Calls a function, and on a retry of this step answers what it answered then.
+
+        What it answers must be able to cross a task boundary, as a context's values. Each ``name`` stands
+        for one call of this step. It is remembered when the function is over, whatever becomes of the step:
+        also in a transactional state. A crash between the two, or two deliveries of the step at once, call
+        it again: hand :attr:`idempotency_key` to a service that must not do its part twice.
+        """
+        if self._scope.once is None:
+            raise TypeError("there is no step to remember it for")
+        return self._scope.once(name, function)
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the step before this one failed for good, where its ``on_error`` led here; else None."""
+        return self._scope.failure
+
+    def children(self) -> Sequence[Child]:
+        """The instances that this one spawned, with their status at this moment, in no particular order.
+
+        Up to a thousand. In a join, those that were spawned with ``join=True`` have ended.
+        """
+        return self._scope.children() if self._scope.children is not None else ()
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -167,21 +218,31 @@ class _Scoped:
         countdown: float | Sequence[float] = 0,
         method: str = "POST",
         task_name: str | None = None,
+        join: bool = False,
     ) -> None:
         """Stages the start of another machine, once for each context: the instances start when this step
         commits, once or not at all.
 
         ``contexts`` may be one dict; None and an empty list start nothing. ``countdown`` is in seconds, one
         number for all or one for each. With a ``task_name`` the same contexts under the same name are
-        started once, whoever asks. Raises ``UnknownMachineError``, and ``ValueError`` for a countdown or
-        method that cannot be.
+        started once, whoever asks. With ``join`` this instance has not ended, and its joins are not
+        released, before those instances have: before they are completed or cancelled, that is; one that has
+        failed is waited for until it is redriven or cancelled. Raises ``UnknownMachineError``, and
+        ``ValueError`` for a countdown or method that cannot be, and for what cannot be waited for.
         """
-        self._scope.require(machine)
+        started = self._scope.require(machine)
+        if join and task_name is not None:
+            raise ValueError(
+                "join=True with a task_name: somebody else may have started it, and waits for it"
+            )
+        if join and AT_LEAST_ONCE in (started.guarantee, self._scope.require(self._scope.machine).guarantee):
+            raise ValueError("join=True needs the records of both machines: neither can be at_least_once")
         given = contexts_of(contexts)
         waits = countdowns_of(countdown, len(given))
         for i, (data, wait) in enumerate(zip(given, waits, strict=True)):
             key = None if task_name is None else start_key(task_name, i)
-            self._scope.spawned.append(Spawn(machine, deepcopy(dict(data)), wait, method_of(method), key))
+            spawn = Spawn(machine, deepcopy(dict(data)), wait, method_of(method), key, join)
+            self._scope.spawned.append(spawn)
 
 
 class Context(_Scoped, dict[str, Any]):

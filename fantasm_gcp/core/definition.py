@@ -29,6 +29,9 @@ PSEUDO_INIT = "pseudo-init"
 PSEUDO_FINAL = "pseudo-final"
 """Event and state of the step that leaves a final state whose ``exit`` action is to run."""
 
+PSEUDO_OPERATOR = "pseudo-operator"
+"""State of the steps that carry out an operator's command."""
+
 DEFAULT_ROOT = "/fantasm"
 
 
@@ -81,9 +84,11 @@ class Transition:
 class State:
     """One state. The actions are full dotted names (the namespace already applied), or None.
 
-    ``fan_in`` is the period of collection in seconds, or None for a state that collects nothing;
-    ``fan_in_group`` the name in the context whose value tells groups apart. ``continuation_countdown``:
-    seconds before each further page.
+    ``fan_in`` is the period of collection in seconds, or None for a state that has none; ``join`` says that
+    the state waits for every other branch instead. ``fan_in_group`` is the name in the context whose value
+    tells groups apart, ``fan_in_max`` the most contexts that one run of the action gets, None for what the
+    engine takes without it. ``continuation_countdown``: seconds before each further page. ``on_error`` is
+    the event of the transition that a step takes which is out of attempts, or None: then it fails.
     """
 
     name: str
@@ -98,6 +103,14 @@ class State:
     fan_in_group: str | None = None
     transactional: bool = False
     transitions: tuple[Transition, ...] = ()
+    join: bool = False
+    fan_in_max: int | None = None
+    on_error: str | None = None
+
+    @property
+    def collects(self) -> bool:
+        """Whether contexts are collected here and given to the action together."""
+        return self.join or self.fan_in is not None
 
     def transition(self, event: str) -> Transition | None:
         """The transition for an event, or None."""
@@ -109,6 +122,9 @@ class Machine:
     """One machine: its states in the order of the file; exactly one of them is initial.
 
     ``context_types`` are names of arguments and of the types that they are cast to at the start.
+    ``on_complete`` and ``on_failure`` are told of the end of an instance: each is the name of a machine of
+    the same definitions, or an absolute URL (``core.receivers`` tells them apart). ``pin_version``: the
+    tasks of an instance go to the App Engine version that started it.
     """
 
     name: str
@@ -119,6 +135,9 @@ class Machine:
     guarantee: str = EXACTLY_ONCE
     context_types: tuple[tuple[str, str], ...] = ()
     persistent_logging: bool = False
+    on_complete: tuple[str, ...] = ()
+    on_failure: tuple[str, ...] = ()
+    pin_version: bool = False
 
     @property
     def initial(self) -> State:

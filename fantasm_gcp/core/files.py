@@ -47,17 +47,21 @@ def read_no_file(name: str, importing: Source) -> Source:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The drafts of all files that could be read, the first one in front; ``names`` are all, read or not."""
+    """The drafts of all files that could be read, the first one in front; ``names`` are all, read or not.
+
+    They are ``complete`` if every file that is named could be read.
+    """
 
     drafts: tuple[Draft, ...]
     names: tuple[str, ...]
+    complete: bool
 
 
 def read_files(first: Source, read: Read, findings: Findings) -> Files:
     """The files in the order in which they are named, what a file imports behind itself."""
     walk = _Walk(read, findings)
     walk.take(first, ())
-    return Files(tuple(walk.drafts), tuple(walk.names))
+    return Files(tuple(walk.drafts), tuple(walk.names), walk.complete)
 
 
 class _Walk:
@@ -69,6 +73,7 @@ class _Walk:
         self._seen: set[str] = set()
         self.drafts: list[Draft] = []
         self.names: list[str] = []
+        self.complete = True
 
     def take(self, source: Source, above: tuple[Source, ...]) -> None:
         """Adds a file and all that it imports; ``above`` are the files through which it is imported."""
@@ -76,6 +81,7 @@ class _Walk:
         self.names.append(source.name)
         draft = self._draft(source.content)
         if draft is None:
+            self.complete = False
             return
         self.drafts.append(draft)
         if above:
@@ -94,6 +100,7 @@ class _Walk:
         try:
             source = self._read(wanted.name, importing)
         except UnusableError as unusable:
+            self.complete = False
             self._findings.error(wanted.place, unusable.message, unusable.hint)
             return
         identities = [each.identity for each in above]
@@ -104,6 +111,7 @@ class _Walk:
         elif source.identity in self._seen:
             return
         elif len(above) >= MAX_IMPORT_DEPTH:
+            self.complete = False
             self._findings.error(wanted.place, f"the imports are deeper than {MAX_IMPORT_DEPTH} files")
         else:
             self.take(source, above)

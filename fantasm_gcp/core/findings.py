@@ -12,6 +12,9 @@ _LONGEST_WORD = 100
 _MOST_CANDIDATES = 1000
 _LONGEST_QUOTE = 100
 
+MOST_LISTED = 10
+"""A hint lists the names there are up to this many."""
+
 
 class Findings:
     """Problems in the order they were found; the same problem at the same place is kept once.
@@ -65,6 +68,17 @@ def did_you_mean(word: str, candidates: Collection[str]) -> str:
     """The hint for a misspelt word, ``did you mean 'that'?``, or an empty string."""
     meant = closest(word, candidates)
     return f"did you mean {meant!r}?" if meant else ""
+
+
+def one_of(word: str, names: Collection[str], told: str) -> str:
+    """The hint for a name that there is not: the one that was meant, or all there are if they are few.
+
+    ``told`` introduces them, like ``the states are``.
+    """
+    hint = did_you_mean(word, names)
+    if not hint and len(names) <= MOST_LISTED:
+        hint = f"{told}: {', '.join(map(quoted, dict.fromkeys(names)))}"
+    return hint
 
 
 def quoted(text: str) -> str:

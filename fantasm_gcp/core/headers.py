@@ -19,10 +19,11 @@ RESERVED = frozenset(
     f"{PREFIX}{name}"
     for name in (
         *("Step", "Epoch", "Instance", "Pending"),
-        *("Guarantee", "Branch", "Number", "Chain", "Context", "Pages", "Started"),
+        *("Guarantee", "Branch", "Number", "Chain", "Context", "Pages", "Started", "Pinned"),
+        *("On-Complete", "On-Failure"),
     )
 )
-"""What the engine itself writes on a task."""
+"""What the engine itself writes on a task, and what a start says of its end: no instance keeps these."""
 
 LIMIT = 4_000
 """Characters of all names and values: web servers take headers of 8 KB, and the engine needs some itself."""

@@ -83,3 +83,38 @@ def group_name(instance: InstanceId, state: str, event: str, target: str, value:
 def entry_name(window: StepName, source: StepName, index: int) -> str:
     """The key of one context in a window."""
     return f"{digest(window, source, str(index), length=24)}-{index}"
+
+
+def join_window(instance: InstanceId, state: str) -> StepName:
+    """What stands for a join of an instance where a fan-in has its window."""
+    return StepName(f"{digest(instance, state, length=16)}-{instance}--{state}")
+
+
+def join_entry_name(
+    instance: InstanceId, state: str, value: str, round_: int, source: StepName, index: int
+) -> str:
+    """The key of one context at a join: those of a join, a group and a round lie side by side."""
+    group = digest(value, length=12) if value else "0"
+    of = digest(source, str(index), length=24)
+    return f"{digest(instance, state, length=16)}-{group}-{round_:08d}-{of}-{index}"
+
+
+def join_end(instance: InstanceId, state: str) -> str:
+    """A name behind those of all contexts at a join."""
+    return f"{digest(instance, state, length=16)}-~"
+
+
+def group_and_round(entry: str) -> tuple[str, int]:
+    """Of the name of a context at a join, what tells its group from others, and its round."""
+    _, group, round_, *_ = entry.split("-")
+    return group, int(round_)
+
+
+def released_branch(round_: int) -> str:
+    """The branch that begins with the release of a join."""
+    return f"join{round_}"
+
+
+def is_release(step: str, instance: InstanceId) -> bool:
+    """Whether a step's name is that of a released join."""
+    return re.match(rf"[0-9a-f]{{8}}-{re.escape(instance)}--join\d+--.*--0$", step) is not None

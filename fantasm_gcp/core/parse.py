@@ -11,6 +11,7 @@ from itertools import chain
 from types import MappingProxyType
 
 from fantasm_gcp.core.attributes import PERSISTENT, attributes_of
+from fantasm_gcp.core.between import check_receivers, check_reserved
 from fantasm_gcp.core.check import check_machine
 from fantasm_gcp.core.constants import Find, with_constants
 from fantasm_gcp.core.definition import (
@@ -33,9 +34,10 @@ from fantasm_gcp.core.rules import (
     retry_of,
     type_name,
 )
+from fantasm_gcp.core.ways import collects
 from fantasm_gcp.errors import DefinitionError
 
-BUILT_IN_MACHINES = ("FantasmScrubber",)
+BUILT_IN_MACHINES = ("FantasmScrubber", "FantasmWebhook", "FantasmOperation")
 """The machines that the library brings along; no other file may define one of that name."""
 
 
@@ -65,13 +67,16 @@ def parse_definitions(
     for draft in drafts:
         earlier = findings.errors
         check_rules(draft, findings)
-        _check_reserved(draft, reserved, findings)
+        check_reserved(draft, reserved, findings)
         if findings.errors == earlier and not _has_mistakes(draft) and draft.get("name") not in machines:
             machine = _machine(draft)
             own = _places(draft)
             findings.add(check_machine(machine, own))
             machines[machine.name] = machine
             places.update(own)
+    lists = {"state_machines", "import"}
+    complete = files.complete and not any(lists & (each.broken | each.holes) for each in files.drafts)
+    check_receivers(drafts, reserved, findings, complete=complete)
     _warn_of_checks(files.drafts, findings)
     if findings.errors:
         raise DefinitionError(findings.in_order(files.names))
@@ -81,11 +86,6 @@ def parse_definitions(
         files.drafts[0].get("root_url") or DEFAULT_ROOT,
         MappingProxyType(places),
     )
-
-
-def _check_reserved(machine: Draft, reserved: Collection[str], findings: Findings) -> None:
-    if machine.get("name") in reserved:
-        findings.error(machine.at("name"), f"{machine.label} is built in", "choose another name")
 
 
 def _warn_of_checks(files: Collection[Draft], findings: Findings) -> None:
@@ -115,6 +115,9 @@ def _machine(draft: Draft) -> Machine:
             for each in draft.get("context_types") or ()
         ),
         persistent_logging=draft.get("logging") == PERSISTENT,
+        on_complete=tuple(each.text for each in draft.get("on_complete") or ()),
+        on_failure=tuple(each.text for each in draft.get("on_failure") or ()),
+        pin_version=draft.get("pin_version"),
     )
 
 
@@ -131,6 +134,9 @@ def _state(machine: Draft, draft: Draft, states: Mapping[str, Draft]) -> State:
         fan_in=draft.get("fan_in"),
         fan_in_group=draft.get("fan_in_group"),
         transactional=draft.get("transactional"),
+        join=draft.get("join"),
+        fan_in_max=draft.get("fan_in_max"),
+        on_error=draft.get("on_error"),
         transitions=tuple(
             _transition(machine, draft, each, states[each.get("to")]) for each in draft.items("transitions")
         ),
@@ -138,14 +144,13 @@ def _state(machine: Draft, draft: Draft, states: Mapping[str, Draft]) -> State:
 
 
 def _transition(machine: Draft, state: Draft, draft: Draft, to: Draft) -> Transition:
-    collects = to.get("fan_in") is not None
     return Transition(
         event=draft.get("event"),
         to=draft.get("to"),
         action=_action("action", state, machine, draft),
         queue=draft.get("queue") or machine.get("queue"),
         target=draft.get("target") or machine.get("target"),
-        countdown=None if collects else draft.get("countdown") or machine.get("countdown"),
+        countdown=None if collects(to) else draft.get("countdown") or machine.get("countdown"),
         retry=retry_of(draft, retry_of(machine, RetryPolicy())),
     )
 

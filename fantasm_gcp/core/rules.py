@@ -5,31 +5,32 @@ What follows from a mistake that is already reported is not told: a draft knows 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from fantasm_gcp.core.attributes import RETRY_ATTRIBUTES
+from fantasm_gcp.core.attributes import RETRY_ATTRIBUTES, Level
 from fantasm_gcp.core.casts import ALIASES, BUILT_IN, REFUSED
 from fantasm_gcp.core.definition import (
     AT_LEAST_ONCE,
     EXACTLY_ONCE,
     PSEUDO_FINAL,
     PSEUDO_INIT,
+    PSEUDO_OPERATOR,
     RetryPolicy,
 )
 from fantasm_gcp.core.draft import Draft
-from fantasm_gcp.core.findings import Findings, did_you_mean, quoted
+from fantasm_gcp.core.findings import Findings, did_you_mean, one_of, quoted
 from fantasm_gcp.core.node import Place
+from fantasm_gcp.core.ways import COLLECTING, check_way, warn_of_ways_to_joins
 
 _PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle"}
 _NO_PICKLE = REFUSED["pickle"]
 
-MOST_LISTED = 10
-"""A hint lists the names there are up to this many."""
-
 _RESERVED = {
     PSEUDO_INIT: "it stands for the start of an instance",
     PSEUDO_FINAL: "it stands for the end of a branch",
+    PSEUDO_OPERATOR: "it stands for an operator's command",
 }
 
 
@@ -60,6 +61,7 @@ def check_rules(machine: Draft, findings: Findings) -> None:
     check_unique(states, "name", findings)
     _check_backoff(machine, RetryPolicy(), findings)
     _check_semaphore(machine, findings)
+    _check_records(machine, findings)
     _check_types(machine, findings)
     if complete:
         _check_ends(machine, states, findings)
@@ -72,9 +74,10 @@ def check_rules(machine: Draft, findings: Findings) -> None:
             _check_transition(machine, state, transition, findings)
             to = transition.get("to")
             if to in named:
-                _check_way(state, transition, named[to], findings)
+                check_way(state, transition, named[to], findings)
             elif to is not None and complete:
                 _unknown_target(transition, to, [each.texts["name"] for each in states], findings)
+    warn_of_ways_to_joins(machine, named, findings)
 
 
 def retry_of(draft: Draft, inherited: RetryPolicy) -> RetryPolicy:
@@ -95,19 +98,34 @@ def namespace_of(*drafts: Draft) -> str | None:
 
 def guarantee_of(machine: Draft) -> str:
     """The guarantee, which an old file asks for by ``use_run_once_semaphore: False``."""
-    if machine.get("use_run_once_semaphore") is False and _recorded(machine) is None:
+    if machine.get("use_run_once_semaphore") is False and not any(_recorded(machine)):
         return AT_LEAST_ONCE
     guarantee: str = machine.get("guarantee")
     return guarantee
 
 
-def _recorded(machine: Draft) -> str | None:
-    """The first attribute of a state that cannot do without records, with the state's label; or None."""
-    for state in machine.items("states"):
-        for attribute in ("fan_in", "transactional"):
-            if state.get(attribute):
-                return f"{state.label} has {attribute}"
-    return None
+_RECORDED: tuple[tuple[Level, tuple[str, ...]], ...] = (
+    ("machine", ("on_complete", "on_failure")),
+    ("state", ("fan_in", "join", "transactional", "on_error")),
+)
+"""The attributes that cannot do without records."""
+
+
+def _recorded(machine: Draft) -> Iterator[tuple[Draft, str]]:
+    """Each draft that has an attribute which cannot do without records, with that attribute."""
+    for level, attributes in _RECORDED:
+        drafts = (machine,) if level == "machine" else machine.items("states")
+        yield from ((draft, each) for draft in drafts for each in attributes if draft.get(each))
+
+
+def _check_records(machine: Draft, findings: Findings) -> None:
+    if machine.get("guarantee") == AT_LEAST_ONCE:
+        for draft, attribute in _recorded(machine):
+            findings.error(
+                draft.at(attribute),
+                f"{attribute} needs records, and a machine with guarantee {AT_LEAST_ONCE} keeps none",
+                "remove one of the two",
+            )
 
 
 def _check_semaphore(machine: Draft, findings: Findings) -> None:
@@ -122,15 +140,11 @@ def _check_semaphore(machine: Draft, findings: Findings) -> None:
             f"use_run_once_semaphore {semaphore} contradicts guarantee {machine.get('guarantee')}",
             "keep the guarantee",
         )
-    elif not semaphore and "guarantee" not in machine.values and (why := _recorded(machine)) is not None:
-        findings.add(
-            [
-                place.warning(
-                    f"{machine.label} keeps the guarantee {EXACTLY_ONCE}: {why}, which needs records",
-                    "remove use_run_once_semaphore",
-                )
-            ]
-        )
+    elif not semaphore and "guarantee" not in machine.values:
+        for draft, attribute in islice(_recorded(machine), 1):
+            why = f"{'it' if draft is machine else draft.label} has {attribute}, which needs records"
+            message = f"{machine.label} keeps the guarantee {EXACTLY_ONCE}: {why}"
+            findings.add([place.warning(message, "remove use_run_once_semaphore")])
 
 
 def _check_types(machine: Draft, findings: Findings) -> None:
@@ -196,63 +210,106 @@ def _check_state(machine: Draft, state: Draft, findings: Findings) -> None:
     for rule in _STATE_RULES:
         if rule.is_broken_by(state):
             findings.error(state.at(rule.attribute), f"{state.label} {rule.message}", rule.hint)
-    for attribute in ("fan_in", "transactional"):
-        if state.get(attribute) and machine.get("guarantee") == AT_LEAST_ONCE:
-            findings.error(
-                state.at(attribute),
-                f"{attribute} needs records, and a machine with guarantee {AT_LEAST_ONCE} keeps none",
-                "remove one of the two",
-            )
+    _check_on_error(state, findings)
+
+
+def _check_on_error(state: Draft, findings: Findings) -> None:
+    """Records an event on errors that leads nowhere."""
+    event = state.get("on_error")
+    if event is None or "transitions" in state.broken | state.holes:
+        return
+    transitions = state.items("transitions")
+    events = [each.get("event") for each in transitions]
+    if not transitions:
+        findings.error(
+            state.at("on_error"),
+            f"{state.label} has an on_error, but no transitions",
+            "write the transition that a failed step takes, or remove the on_error",
+        )
+    elif event not in events and None not in events:
+        findings.error(
+            state.at("on_error"),
+            f"{state.label} has no transition on {event!r}, which is its on_error",
+            one_of(event, events, "its events are"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """An attribute of a state that excludes another, or needs it."""
+    """An attribute of a state that excludes each of some others, or needs one of them."""
 
     attribute: str
-    other: str
+    others: tuple[str, ...]
     needed: bool
     message: str
     hint: str
 
     def is_broken_by(self, state: Draft) -> bool:
-        if {self.attribute, self.other} & state.broken:
+        if {self.attribute, *self.others} & state.broken or not state.get(self.attribute):
             return False
-        return bool(state.get(self.attribute)) and bool(state.get(self.other)) is not self.needed
+        return any(state.get(other) for other in self.others) is not self.needed
 
 
 _STATE_RULES = (
     _Rule(
+        "join",
+        ("fan_in",),
+        False,
+        "has both fan_in and join",
+        "a fan_in waits for a number of seconds, a join for every other branch: keep one of the two",
+    ),
+    _Rule(
+        "join",
+        ("continuation",),
+        False,
+        "has both join and continuation",
+        "collect in one state and continue in another",
+    ),
+    _Rule(
+        "join",
+        ("initial",),
+        False,
+        "is initial, so it cannot be a join: at its start an instance has nothing to wait for",
+        "begin in another state that leads to it",
+    ),
+    _Rule(
         "fan_in",
-        "continuation",
+        ("continuation",),
         False,
         "has both fan_in and continuation",
         "collect in one state and continue in another",
     ),
     _Rule(
         "fan_in_group",
-        "fan_in",
+        COLLECTING,
         True,
-        "has a fan_in_group, but no fan_in",
-        "write for how many seconds contexts are collected, like 'fan_in: 30', or remove the group",
+        "has a fan_in_group, but neither fan_in nor join",
+        "write how contexts are collected, like 'fan_in: 30' or 'join: true', or remove the group",
+    ),
+    _Rule(
+        "fan_in_max",
+        COLLECTING,
+        True,
+        "has a fan_in_max, but neither fan_in nor join",
+        "write how contexts are collected, like 'fan_in: 30' or 'join: true', or remove the fan_in_max",
     ),
     _Rule(
         "continuation_countdown",
-        "continuation",
+        ("continuation",),
         True,
         "has a continuation_countdown, but is no continuation",
         "write 'continuation: true', or remove the countdown",
     ),
     _Rule(
         "exit",
-        "continuation",
+        ("continuation",),
         False,
         "is a continuation, and such a state cannot have an exit",
         "do it in the action, or in a state of its own behind",
     ),
     _Rule(
         "exit",
-        "fan_in",
+        COLLECTING,
         False,
         "collects contexts, and such a state cannot have an exit",
         "do it in the action, or in a state of its own behind",
@@ -279,43 +336,8 @@ def _check_transition(machine: Draft, state: Draft, transition: Draft, findings:
     _check_module((machine, state, transition), "action", findings)
 
 
-def _check_way(state: Draft, transition: Draft, to: Draft, findings: Findings) -> None:
-    """What a transition may do depends on the kinds of the states it lies between."""
-    if transition.get("action") is not None:
-        for end, word in ((state, "from"), (to, "to")):
-            kind = _kind(end)
-            if kind:
-                message = f"a transition {word} {end.label}, which {kind}, cannot have an action"
-                findings.error(transition.at("action"), message, "do it in the action of a state")
-                break
-    kind = _kind(to)
-    if kind and state.get("exit") is not None and not _kind(state):
-        findings.error(
-            transition.at("to"),
-            f"{state.label} has an exit, so it cannot lead to {to.label}, which {kind}",
-            "do it in the action, or put a state between the two",
-        )
-    countdown = transition.get("countdown")
-    if countdown is not None and countdown.maximum > 0 and to.get("fan_in") is not None:
-        findings.error(
-            transition.at("countdown"),
-            f"a transition to {to.label}, which collects contexts, cannot have a countdown",
-            "its fan_in says how long contexts wait",
-        )
-
-
-def _kind(state: Draft) -> str:
-    """What a state is that restricts the actions around it; empty for any other."""
-    if state.get("continuation"):
-        return "is a continuation"
-    return "collects contexts" if state.get("fan_in") is not None else ""
-
-
 def _unknown_target(transition: Draft, to: str, names: list[str], findings: Findings) -> None:
-    hint = did_you_mean(to, names)
-    if not hint and len(names) <= MOST_LISTED:
-        hint = f"the states are: {', '.join(map(quoted, dict.fromkeys(names)))}"
-    findings.error(transition.at("to"), f"there is no state {to!r}", hint)
+    findings.error(transition.at("to"), f"there is no state {to!r}", one_of(to, names, "the states are"))
 
 
 def _check_backoff(draft: Draft, inherited: RetryPolicy, findings: Findings) -> None:

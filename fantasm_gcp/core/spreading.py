@@ -14,8 +14,18 @@ from typing import Any
 
 from fantasm_gcp.core.definition import Machine, Transition
 from fantasm_gcp.core.headers import Headers
-from fantasm_gcp.core.records import Instance, InstanceStatus, Outcome, Step, Task
-from fantasm_gcp.core.step import Acted, Following, Leaving, Moment, Start, depart, share_of
+from fantasm_gcp.core.records import Instance, InstanceStatus, Outcome, Role, Step, Task
+from fantasm_gcp.core.step import (
+    Acted,
+    Following,
+    Leaving,
+    Moment,
+    Start,
+    depart,
+    share_of,
+    waiting_for,
+    without_waiting,
+)
 from fantasm_gcp.errors import MissingDefinitionError
 
 
@@ -64,6 +74,8 @@ def scatter(
     if len(cuts(items, bounds)) > 1:
         return Following(spread, _shares(task, content, items, bounds, moment, ""))
     starts = tuple(_start_of(each) for each in items if "instance" in each)
+    if starts_only:
+        starts = tuple(without_waiting(each) for each in starts)
     following = Following(spread, starts=starts)
     leaving = tuple(_fork_of(each) for each in items if "instance" not in each)
     if starts_only or not leaving:
@@ -72,7 +84,7 @@ def scatter(
         raise MissingDefinitionError(
             f"definition missing: this deployment has no machine {task.step.machine!r}"
         )
-    origin = replace(task, step=replace(task.step, branch=content["branch"]), spread=False)
+    origin = replace(task, step=replace(task.step, branch=content["branch"]), role=Role.ACTION)
     left = replace(spread, leaving=leaving)
     return following | depart(machine, origin, _transition(machine, task, content["event"]), left, moment)
 
@@ -96,7 +108,7 @@ def _shares(
             context=_packed({**content, "items": items[first:last]}),
             hop=None,
             collection=None,
-            spread=True,
+            role=Role.SPREAD,
         )
         for i, (first, last) in enumerate(pairwise(marks))
     )
@@ -149,14 +161,26 @@ def _packed_start(start: Start) -> dict[str, Any]:
         "due": task.due,
         "created": task.created,
         "target": task.target,
+        "pinned": task.pinned,
         "headers": task.headers,
+        "waiting": None if start.waiting is None else asdict(start.waiting.step),
     }
 
 
 def _start_of(packed: dict[str, Any]) -> Start:
     row = packed["instance"]
-    instance = Instance(**{**row, "status": InstanceStatus(row["status"])})
-    headers: Headers = tuple((name, value) for name, value in packed["headers"])
+    headers = _pairs(packed["headers"])
+    instance = Instance(
+        **{
+            **row,
+            "status": InstanceStatus(row["status"]),
+            "headers": _pairs(row["headers"]),
+            "on_complete": tuple(row["on_complete"]),
+            "on_failure": tuple(row["on_failure"]),
+            "told": tuple(row["told"]),
+            "released": tuple(row["released"]),
+        }
+    )
     task = Task(
         Step(**packed["step"]),
         _bytes(packed["context"]),
@@ -164,11 +188,22 @@ def _start_of(packed: dict[str, Any]) -> Start:
         packed["method"],
         packed["due"],
         target=packed["target"],
+        pinned=packed["pinned"],
         headers=headers,
         started=instance.started,
         created=packed["created"],
     )
-    return Start(instance, task, packed["named"])
+    waiting = packed["waiting"]
+    return Start(
+        instance,
+        task,
+        packed["named"],
+        waiting=None if waiting is None else waiting_for(Step(**waiting), instance),
+    )
+
+
+def _pairs(packed: Sequence[Sequence[str]]) -> Headers:
+    return tuple((name, value) for name, value in packed)
 
 
 def _text(context: bytes) -> str:

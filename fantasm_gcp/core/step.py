@@ -5,12 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from fantasm_gcp.core.context import Page, Put, Remove
-from fantasm_gcp.core.definition import PSEUDO_FINAL, PSEUDO_INIT, Machine, RetryPolicy, State, Transition
+from fantasm_gcp.core.context import Failure, Page, Put, Remove
+from fantasm_gcp.core.definition import (
+    PSEUDO_FINAL,
+    PSEUDO_INIT,
+    PSEUDO_OPERATOR,
+    Machine,
+    RetryPolicy,
+    State,
+    Transition,
+)
 from fantasm_gcp.core.headers import Headers, queue_of
-from fantasm_gcp.core.names import MAIN, InstanceId, StepName, digest, group_name, nest
-from fantasm_gcp.core.records import Collection, Hop, Instance, Outcome, RowKey, Step, Task
+from fantasm_gcp.core.names import (
+    MAIN,
+    InstanceId,
+    StepName,
+    digest,
+    group_name,
+    join_end,
+    join_window,
+    nest,
+    released_branch,
+)
+from fantasm_gcp.core.records import (
+    Collection,
+    Hop,
+    Instance,
+    Outcome,
+    Role,
+    RowKey,
+    Step,
+    Task,
+    TaskStatus,
+)
 from fantasm_gcp.errors import NoEventError, UnknownEventError
+
+EMPTY = b"{}"
+"""The encoded context of a step that needs none."""
 
 _GOLDEN = 0.618_033_988_749_895
 """Multiples of it, modulo 1, are spread evenly: one chance gives as many as are needed."""
@@ -30,11 +61,34 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """An instance that is to be started, and its first step. ``named``: it may be there already."""
+    """An instance that is to be started, and its first step. ``named``: it may be there already.
+
+    ``waiting`` is the step that has the instance which spawned it wait for its end.
+    """
 
     instance: Instance
     task: Task
     named: bool = False
+    waiting: Task | None = None
+
+
+def waiting_for(step: Step, child: Instance) -> Task:
+    """The step that stands, in the instance that spawned it, for one that it waits for."""
+    return Task(
+        step,
+        EMPTY,
+        "default",
+        "POST",
+        child.started,
+        status=TaskStatus.WAITING,
+        child=child.id,
+        created=child.started,
+    )
+
+
+def without_waiting(start: Start) -> Start:
+    """A start whose end nobody waits for."""
+    return replace(start, instance=replace(start.instance, joined=None), waiting=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +96,8 @@ class Acted:
     """What running a step's actions came to: the event returned, the contexts that leave, what was staged.
 
     ``collected`` are the entries that it was given; they are deleted with the step. ``pages`` are those that
-    the branch has come through by now. ``stops_instance``: every other branch is to end, too.
+    the branch has come through by now. ``stops_instance``: every other branch is to end, too. ``cause`` is
+    the failure for which ``on_error`` chose the event.
     """
 
     event: str | None = None
@@ -56,6 +111,7 @@ class Acted:
     pages: tuple[Page, ...] = ()
     stops_instance: bool = False
     note: str = ""
+    cause: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +127,14 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class Joining:
+    """A context that reached a join: it waits there for the end of every other branch, and its own ends."""
+
+    state: str
+    context: Leaving
+
+
+@dataclass(frozen=True, slots=True)
 class Following:
     """What follows from a step. An arrival is no end of a branch: its window's step is in flight.
 
@@ -81,6 +145,7 @@ class Following:
     acted: Acted
     tasks: tuple[Task, ...] = ()
     arrivals: tuple[Arrival, ...] = ()
+    joining: tuple[Joining, ...] = ()
     starts: tuple[Start, ...] = ()
     note: str = ""
     taken: tuple[StepName, ...] = ()
@@ -95,6 +160,7 @@ class Following:
             self,
             tasks=self.tasks + other.tasks,
             arrivals=self.arrivals + other.arrivals,
+            joining=self.joining + other.joining,
             starts=self.starts + other.starts,
         )
 
@@ -130,6 +196,7 @@ def first_task(
     due: float,
     started: float,
     headers: Headers = (),
+    pinned: str | None = None,
 ) -> Task:
     """The step that starts an instance."""
     step = Step(instance, machine.name, MAIN, PSEUDO_INIT, PSEUDO_INIT, machine.initial.name, 0)
@@ -141,6 +208,7 @@ def first_task(
         method,
         due,
         target=machine.target,
+        pinned=pinned if machine.pin_version else None,
         headers=headers,
         started=started,
         created=started,
@@ -196,10 +264,12 @@ def follow_up(
         now + countdown,
         hop=Hop(origin, generation, token, page.before + page.size),
         target=task.target,
+        pinned=task.pinned,
         headers=headers,
         pages=task.pages,
         started=task.started,
         created=now,
+        cause=task.cause,
     )
 
 
@@ -249,6 +319,7 @@ def _branch_end(machine: Machine, state: State, task: Task, acted: Acted, moment
         task.method,
         moment.now,
         target=machine.target,
+        pinned=task.pinned,
         headers=acted.headers,
         pages=acted.pages,
         started=task.started,
@@ -258,9 +329,11 @@ def _branch_end(machine: Machine, state: State, task: Task, acted: Acted, moment
 
 
 def depart(machine: Machine, task: Task, transition: Transition, acted: Acted, moment: Moment) -> Following:
-    """The steps, or the arrivals at a fan-in, of the contexts that leave by a transition."""
-    tasks = [_next(machine, task, transition, acted, each, moment) for each in acted.leaving]
+    """The steps, or the arrivals at a fan-in or a join, of the contexts that leave by a transition."""
     target = machine.state(transition.to)
+    if target is not None and target.join:
+        return Following(acted, joining=tuple(Joining(target.name, each) for each in acted.leaving))
+    tasks = [_next(machine, task, transition, acted, each, moment) for each in acted.leaving]
     if target is None or target.fan_in is None:
         return Following(acted, tuple(tasks))
     groups: dict[str, list[Leaving]] = {}
@@ -292,10 +365,12 @@ def _next(
         task.method,
         due=moment.now + moment.wait(transition, leaving.index),
         target=transition.target,
+        pinned=task.pinned,
         headers=acted.headers,
         pages=acted.pages,
         started=task.started,
         created=moment.now,
+        cause=acted.cause,
     )
 
 
@@ -309,20 +384,44 @@ def _arrival(task: Task, first: Task, contexts: Sequence[Leaving], closes: float
     return Arrival(group, tuple(contexts), opening)
 
 
-def parts_of(task: Task, boundaries: Iterable[str], now: float) -> tuple[Task, ...]:
-    """The steps that share out a window that is too large for one batch.
+def release_of(
+    machine: Machine | None, instance: Instance, state: str, way: tuple[str, str] | None, now: float
+) -> Task:
+    """The step that runs a join's action with the contexts of this round that wait there.
 
-    ``boundaries`` are the names of the last entry of each part but the last, in order.
+    It fires the transition by which ``way`` (a state and an event) leads there, so that it has the queue,
+    target and policy of that one.
     """
+    source, event = way or (PSEUDO_INIT, PSEUDO_INIT)
+    step = Step(instance.id, instance.machine, released_branch(instance.closings), source, event, state, n=0)
+    transition = transition_of(machine, step) if machine else None
+    queue = transition.queue if transition else None
+    window = join_window(instance.id, state)
+    return Task(
+        step,
+        EMPTY,
+        queue_of(instance.headers) or queue or (machine.queue if machine else "default"),
+        instance.method,
+        now,
+        collection=Collection("", window, until=join_end(instance.id, state), round=instance.closings),
+        target=transition.target if transition else None,
+        pinned=instance.pinned,
+        headers=instance.headers,
+        started=instance.started,
+        created=now,
+    )
+
+
+def parts_of(task: Task, ranges: Iterable[tuple[str, str]], now: float) -> tuple[Task, ...]:
+    """The steps that share out what is too much for one batch; the ranges are of entries' names."""
     collection = task.collection
     assert collection is not None, "only a fan-in step is split"
-    edges = [collection.after, *boundaries, collection.until]
     return tuple(
         replace(
             share_of(task, f"p{i}", now),
-            collection=replace(collection, after=edges[i], until=edges[i + 1]),
+            collection=replace(collection, after=after, until=until),
         )
-        for i in range(len(edges) - 1)
+        for i, (after, until) in enumerate(ranges)
     )
 
 
@@ -340,4 +439,23 @@ def share_of(task: Task, label: str, now: float) -> Task:
         unanswered=0,
         first_attempt=None,
         failure=None,
+        looks=0,
+        overdue=None,
+    )
+
+
+def operation(
+    instance: Instance, role: Role, branch: str, queue: str, now: float, context: bytes = EMPTY
+) -> Task:
+    """A step that carries out an operator's command on an instance; it belongs to that, and is in flight."""
+    step = Step(instance.id, instance.machine, branch, PSEUDO_OPERATOR, role.value, PSEUDO_OPERATOR, n=0)
+    return Task(
+        step,
+        context,
+        queue,
+        "POST",
+        now,
+        role=role,
+        started=instance.started,
+        created=now,
     )

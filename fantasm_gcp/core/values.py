@@ -73,7 +73,7 @@ def read_value(attribute: Attribute, scalar: Scalar) -> Any:
             return _service(attribute, scalar)
         case Kind.CHOICE:
             return _choice(attribute, scalar)
-        case Kind.TEXT | Kind.FILES:
+        case Kind.TEXT | Kind.FILES | Kind.RECEIVERS:
             return _filled(attribute, scalar)
         case Kind.URL_PATH:
             return _url_path(attribute, scalar)
@@ -224,8 +224,8 @@ def _bounded(attribute: Attribute, scalar: Scalar, number: int | float) -> int |
         raise UnusableError(f"{shown} must be a whole number")
     if attribute.kind is Kind.PERIOD and number <= 0:
         raise UnusableError(f"{shown} must be more than 0", "it is a number of seconds")
-    if number < 0:
-        raise UnusableError(f"{shown} must be 0 or more")
+    if number < attribute.minimum:
+        raise UnusableError(f"{shown} must be {attribute.minimum} or more")
     if attribute.maximum is not None and number > attribute.maximum:
         raise UnusableError(f"{shown} is too large", f"the most is {attribute.maximum}")
     return number

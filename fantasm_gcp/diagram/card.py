@@ -107,6 +107,8 @@ def _marks(state: State) -> Iterator[tuple[str, str]]:
         yield "continuation", "continuation"
     if state.fan_in is not None:
         yield "fan-in", f"fan-in {seconds(state.fan_in)}"
+    if state.join:
+        yield "join", "join"
     if state.transactional:
         yield "transactional", "transactional"
 

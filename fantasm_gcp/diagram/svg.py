@@ -41,6 +41,7 @@ _HALF_HEAD = 4.2  # half the width of an arrowhead
 _GLYPHS = {  # drawn in a square of 12
     "continuation": "M1 6h3.5M4.5 6L9 2.2M4.5 6h6.5M4.5 6L9 9.8M9.2 4.2L11 6L9.2 7.8",
     "fan-in": "M1 1.8L5.5 6M1 6h10M1 10.2L5.5 6M8.8 3.8L11 6L8.8 8.2",
+    "join": "M1 2.5h5M1 6h10M1 9.5h5M6 1v10",
     "transactional": "M2.5 5.5h7v5h-7zM4 5.5V3.8a2 2 0 0 1 4 0V5.5",
     "in-flight": "M3.5 2L9.5 6L3.5 10z",
     "failed": "M6 1.5L11 10.5H1zM6 5v2.3M6 9v.1",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from fantasm_gcp.action import Action
 from fantasm_gcp.core.commits import announcement, mentioned
-from fantasm_gcp.core.context import Context, Contexts, Page, Scope, StepObject
+from fantasm_gcp.core.context import Child, Context, Contexts, Failure, Page, Scope, StepObject
 from fantasm_gcp.core.definition import PSEUDO_FINAL, PSEUDO_INIT, Machine, State
 from fantasm_gcp.core.headers import checked
 from fantasm_gcp.core.names import InstanceId, digest
-from fantasm_gcp.core.records import Entry, Stored, Task
+from fantasm_gcp.core.records import Commit, Entry, Insert, Memo, Stored, Task, memo_key
 from fantasm_gcp.core.step import Acted, Leaving, Start, follow_up, landing, transition_of
 from fantasm_gcp.engine.delivery import Moved
 from fantasm_gcp.engine.enqueue import enqueue
@@ -78,7 +79,7 @@ def prepare(services: Services, task: Task, started: float) -> Acting:
             f"definition missing: this deployment has no state {step.target!r} of a machine {step.machine!r}"
         )
     _check_way(machine, task)
-    if task.collection is not None and state.fan_in is None:
+    if task.collection is not None and not state.collects:
         raise MissingDefinitionError(f"definition missing: here, state {state.name!r} collects no contexts")
     scope = Scope(
         step.instance,
@@ -90,6 +91,10 @@ def prepare(services: Services, task: Task, started: float) -> Acting:
         client=services.store.client,
         require=services.definitions.machine,
         headers=dict(task.headers),
+        failure=task.cause,
+        once=partial(_once, services, task),
+        children=partial(_children, services, task),
+        webhooks=services.webhooks,
     )
     scope.logger = ContextLogger(step, scope, services.clock, machine.persistent_logging)
     if not task.context:
@@ -198,13 +203,76 @@ def _is_empty(handed_on: Sequence[Any]) -> bool:
     )
 
 
-def execute(services: Services, acting: Acting, entries: Sequence[Entry] | None) -> Acted:
+def _once(services: Services, task: Task, name: str, function: Callable[[], Any]) -> Any:
+    """What ``function`` answered, on this or on an earlier attempt of the step; see ``Context.once``."""
+    key = memo_key(task.step.name, name)
+    stored = services.store.lookup([key])[0]
+    if stored is None:
+        value = _remembered(services, name, function())
+        memo = Memo(task.step.name, task.step.instance, name, value, services.clock())
+        try:
+            services.store.commit(Commit((Insert(memo),)))
+        except AlreadyExistsError:  # another delivery was faster: what it remembers is what holds
+            stored = services.store.lookup([key])[0]
+        else:
+            return services.codec.decode(value)["value"]
+    if stored is None:
+        raise UnavailableError(f"what {name!r} answered is not remembered")
+    return services.codec.decode(stored.row.value)["value"]
+
+
+def _remembered(services: Services, name: str, value: Any) -> bytes:
+    try:
+        return services.codec.encode({"value": value})
+    except (TypeError, ContextTooLargeError) as error:
+        raise StepError(f"what {name!r} answered cannot be remembered: {error}") from error
+
+
+def _children(services: Services, task: Task) -> Sequence[Child]:
+    """How the instances that this one spawned, or whose end it is told of, are doing."""
+    rows = services.store.children(task.step.instance)
+    return [Child(each.id, each.machine, each.status.value, each.joined is not None) for each in rows]
+
+
+def unacted(
+    services: Services,
+    acting: Acting,
+    task: Task,
+    entries: Sequence[Entry] | None,
+    event: str | None,
+    cause: Failure | None,
+) -> Acted:
+    """What a step comes to whose actions do not run: its context goes on as it came, by an event.
+
+    That of a fan-in is the one that opened the window or came first; the others end with the step.
+    """
+    context = _template(services, acting, task, entries)
+    leaving = (_leaving(services, acting, event, 0, context),)
+    return Acted(
+        event=event,
+        leaving=leaving,
+        collected=tuple(each.key for each in entries or ()),
+        headers=task.headers,
+        pages=() if entries is not None else task.pages,
+        cause=cause,
+    )
+
+
+def _template(services: Services, acting: Acting, task: Task, entries: Sequence[Entry] | None) -> Context:
+    """The context that goes on after a step, as it is before its action: at a join, a copy of the first."""
+    stored, pages = task.context, task.pages
+    if entries and task.collection is not None and task.collection.round is not None:
+        stored, pages = entries[0].context, entries[0].pages
+    return Context(acting.scope, services.codec.decode(stored), pages)
+
+
+def execute(services: Services, acting: Acting, task: Task, entries: Sequence[Entry] | None) -> Acted:
     """Runs the actions that have not run yet, with the context or the contexts that a fan-in collected."""
     given: Context | Contexts = acting.context
     if entries is not None:
         decoded = (Context(acting.scope, services.codec.decode(each.context), each.pages) for each in entries)
-        given = Contexts(acting.scope, acting.context, decoded)
-    elif acting.state.fan_in is not None:  # it came here when the state did not collect contexts yet
+        given = Contexts(acting.scope, _template(services, acting, task, entries), decoded)
+    elif acting.state.collects:  # it came here when the state did not collect contexts yet
         given = Contexts(acting.scope, acting.context, [deepcopy(acting.context)])
     acting.run_before(given)
     event = acting.run(acting.state.action, given) if acting.state.action else None
@@ -213,7 +281,7 @@ def execute(services: Services, acting: Acting, entries: Sequence[Entry] | None)
     scope = acting.scope
     headers = checked(scope.headers)
     leaving = [given.context if isinstance(given, Contexts) else given, *scope.forked]
-    starts = [start_of(services, each, scope, headers, i) for i, each in enumerate(scope.spawned)]
+    starts = [start_of(services, each, task, headers, i) for i, each in enumerate(scope.spawned)]
     return Acted(
         event=event,
         leaving=tuple(_leaving(services, acting, event, i, each) for i, each in enumerate(leaving)),

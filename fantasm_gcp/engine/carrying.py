@@ -83,7 +83,7 @@ def _act(services: Services, task: Task, acting: Acting, attempt: int) -> None:
         ahead = next_page(services, acting, task, by_token=True)
         if ahead is not None:
             enqueue(services, [ahead], AT_LEAST_ONCE)
-    acted = execute(services, acting, None)
+    acted = execute(services, acting, task, None)
     following = decide(acting.machine, task, acted, Moment(services.clock(), services.random()))
     lines = acting.scope.logger.take(task.epoch, attempt)
     if acted.staged or lines:
@@ -101,8 +101,10 @@ def _keep_lines(services: Services, task: Task, acting: Acting | None, attempt: 
 
 def _needs_rows(machine: Machine) -> bool:
     """Whether a later deployment gave the machine what there is no doing without rows."""
-    states = machine.states if machine.guarantee != AT_LEAST_ONCE else ()
-    return any(each.fan_in is not None or each.transactional for each in states)
+    if machine.guarantee == AT_LEAST_ONCE:
+        return False
+    told = machine.on_complete or machine.on_failure
+    return bool(told) or any(each.collects or each.transactional or each.on_error for each in machine.states)
 
 
 def _go_on_recorded(services: Services, machine: Machine, task: Task) -> Answer:

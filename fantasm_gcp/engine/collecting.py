@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from fantasm_gcp.core.names import StepName
+from fantasm_gcp.core.names import StepName, group_and_round
 from fantasm_gcp.core.records import (
     Collection,
     Commit,
@@ -47,27 +48,64 @@ def close_window(services: Services, name: StepName, collection: Collection) -> 
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
-    """Where a window that is too large is cut: the name of the last entry of each part but the last."""
+    """How too much for one batch is shared out: ranges of entries' names, ``after < name <= until``."""
 
-    names: tuple[str, ...]
+    ranges: tuple[tuple[str, str], ...]
 
 
-def read_batch(services: Services, task: Task) -> Sequence[Entry] | Cuts:
+def read_batch(services: Services, task: Task, most: int | None) -> Sequence[Entry] | Cuts:
     """The entries to be given to the action, or how to share them out where they are too many or too large.
 
-    Their order is that of the names of the steps that sent them: the same on every attempt. No more is read
-    than one batch and an entry.
+    ``most`` is what the state takes, if it says so. Of a join those of the step's round and of earlier ones,
+    of one group. Their order is that of the names of the steps that sent them: the same on every attempt. No
+    more is read than one batch and an entry.
     """
     collection, limits = task.collection, services.limits
     assert collection is not None, "only a fan-in step collects"
     where = collection.window, collection.after, collection.until
-    entries = services.store.entries(*where, limits.fan_in_entries + 1, limits.fan_in_bytes)
-    if len(entries) > limits.fan_in_entries:
-        names = services.store.entry_names(*where, limits.fan_in_entries * _most_parts(task, limits))
-        return Cuts(tuple(names[limits.fan_in_entries - 1 : -1 : limits.fan_in_entries]))
+    most = most or limits.fan_in_entries
+    entries = services.store.entries(*where, most + 1, limits.fan_in_bytes)
+    if len(entries) > most or (collection.round is not None and not _is_one_batch(entries, collection.round)):
+        parts = _most_parts(task, limits)
+        names = services.store.entry_names(*where, most * parts)
+        ranges = _shared(_batches(names, collection, most), parts)
+        rest = ((names[-1], collection.until),) if len(names) == most * parts else ()
+        return Cuts((*ranges, *rest))
     if len(entries) > 1 and sum(len(each.context) for each in entries) > limits.fan_in_bytes:
-        return Cuts((entries[-2].name,))  # all but the last fit; what follows is cut again when it runs
+        cut = entries[-2].name  # all but the last fit; what follows is cut again when it runs
+        return Cuts(((collection.after, cut), (cut, collection.until)))
     return sorted(entries, key=lambda each: (each.source, each.name))
+
+
+def _is_one_batch(entries: Sequence[Entry], round_: int) -> bool:
+    """Whether what waits at a join is of one group and of no later round."""
+    found = [group_and_round(each.name) for each in entries]
+    return len({group for group, _ in found}) <= 1 and all(of <= round_ for _, of in found)
+
+
+def _batches(names: Sequence[str], collection: Collection, most: int) -> list[tuple[str, str]]:
+    """The ranges of names that make a batch each; what came to a join in a later round is in none."""
+    ranges: list[tuple[str, str]] = []
+    before, begun, of, count = collection.after, collection.after, None, 0
+    for name in names:
+        group, round_ = ("", 0) if collection.round is None else group_and_round(name)
+        if collection.round is not None and round_ > collection.round:
+            of = None
+        elif group != of or count == most:
+            begun, of, count = before, group, 1
+            ranges.append((begun, name))
+        else:
+            count += 1
+            ranges[-1] = (begun, name)
+        before = name
+    return ranges
+
+
+def _shared(batches: Sequence[tuple[str, str]], parts: int) -> list[tuple[str, str]]:
+    """The ranges of the parts: of a batch each, or of several where there would be too many."""
+    ways = min(parts - 1, len(batches))
+    marks = [round(i * len(batches) / ways) for i in range(ways + 1)] if ways else []
+    return [(batches[first][0], batches[last - 1][1]) for first, last in pairwise(marks)]
 
 
 def _most_parts(task: Task, limits: Limits) -> int:

@@ -26,7 +26,7 @@ class Delivery:
     pending: float = 0.0
 
 
-Verdict = Literal["done", "later", "replayed", "failed", "retry", "refused"]
+Verdict = Literal["done", "later", "replayed", "parked", "failed", "retry", "refused"]
 
 
 @dataclass(frozen=True, slots=True)

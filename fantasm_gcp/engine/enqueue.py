@@ -1,24 +1,18 @@
-"""Creating the tasks of steps, and creating them again for a step that is over.
-
-Whoever answers 2xx has seen every next task created: that is why even a delivery that lost replays.
-"""
+"""Creating the tasks of steps, and deleting those that turn out to be of no use."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from fantasm_gcp.core.callback import callback_of, waiting_for_commit
+from fantasm_gcp.core.commits import FAR, far_task
 from fantasm_gcp.core.definition import AT_LEAST_ONCE, EXACTLY_ONCE
 from fantasm_gcp.core.names import StepName
-from fantasm_gcp.core.records import Record, Stored, Task, TaskStatus, record_key, task_key
+from fantasm_gcp.core.records import Stored, Task, TaskStatus, task_key
 from fantasm_gcp.core.step import Following, policy_of
-from fantasm_gcp.engine.delivery import Answer, Delivery, Loaded
-from fantasm_gcp.engine.ending import end_branch
 from fantasm_gcp.engine.ports import Services
-
-log = logging.getLogger("fantasm_gcp.engine")
 
 
 def enqueue(
@@ -39,6 +33,29 @@ def enqueue(
         made = callback_of(task, retry, guarantee, services.root, inline_limit, now)
         callbacks.append(made if not pending else waiting_for_commit(made, pending))
     services.queue.create(callbacks)
+    far = [each for each in tasks if each.due > now + FAR]
+    if far and guarantee == EXACTLY_ONCE and not pending:
+        _delete_cancelled(services, far)
+
+
+def _delete_cancelled(services: Services, far: Sequence[Task]) -> None:
+    """Deletes those tasks scheduled far ahead whose steps were deleted before the tasks were there.
+
+    Who cancels deletes the rows first and the tasks after them. So either he finds the task, or his deletion
+    of the row is seen here.
+    """
+    found = services.store.lookup([each.key for each in far])
+    delete_tasks(services, [far_task(task) for task, row in zip(far, found, strict=True) if row is None])
+
+
+def delete_tasks(services: Services, names: Iterable[str]) -> None:
+    """Deletes tasks by names of the form ``<queue>/<task>``. May be repeated."""
+    queues = defaultdict(list)
+    for name in names:
+        queue, _, task = name.partition("/")
+        queues[queue].append(task)
+    for queue, of_queue in queues.items():
+        services.queue.delete(queue, of_queue)
 
 
 def enqueue_unrecorded(services: Services, following: Following) -> Following:
@@ -63,18 +80,3 @@ def enqueue_in_flight(services: Services, names: Sequence[StepName]) -> None:
         waiting = [each.row for each in found if each and each.row.status is TaskStatus.QUEUED]
         if waiting:
             enqueue(services, waiting)
-
-
-def replay(services: Services, delivery: Delivery, loaded: Loaded) -> Answer:
-    """Does again what follows from a step that is over, as its record tells it."""
-    found: Sequence[Stored[Record] | None] = services.store.lookup([record_key(delivery.step)])
-    record = found[0].row if found[0] else None
-    if record is None and delivery.pending > services.clock():
-        message = "the transaction that starts this step has not committed yet"
-        log.info("%s: %s", delivery.step, message)
-        return Answer("retry", message)
-    if record is not None:
-        enqueue_in_flight(services, record.next)
-    if record is None or record.ends_branch:
-        end_branch(services, delivery.instance, loaded.instance)
-    return Answer("replayed")

@@ -5,14 +5,25 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from fantasm_gcp.core.context import Failure
 from fantasm_gcp.core.names import digest
-from fantasm_gcp.core.records import Commit, Failure, LogLine, Stored, Task, TaskStatus, Update, Upsert
+from fantasm_gcp.core.records import (
+    Commit,
+    Instance,
+    LogLine,
+    Role,
+    Stored,
+    Task,
+    TaskStatus,
+    Update,
+    Upsert,
+)
 from fantasm_gcp.core.retry import gives_up
 from fantasm_gcp.core.step import landing, policy_of
 from fantasm_gcp.engine.collecting import close_window
-from fantasm_gcp.engine.delivery import Answer, Delivery, Loaded
+from fantasm_gcp.engine.delivery import Answer, Delivery
 from fantasm_gcp.engine.ending import end_branch
 from fantasm_gcp.engine.enqueue import enqueue
 from fantasm_gcp.engine.ports import Services
@@ -51,51 +62,71 @@ def _age(services: Services, task: Task) -> float:
     return 0.0 if task.first_attempt is None else services.clock() - task.first_attempt
 
 
-def record_failure(
-    services: Services,
-    loaded: Loaded,
-    stored: Stored[Task],
-    delivery: Delivery,
-    error: Exception,
-    *,
-    attempts: int,
-    began: float,
-    lines: Sequence[LogLine] = (),
-) -> Answer:
-    """Writes the error to the step's row; gives the step up when its policy says so or retrying is vain.
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A failed attempt: the step's row as it is after it, and whether it was the last.
 
-    ``attempts`` counts all up to and with this one, which began at ``began``; ``lines`` are what it logged.
+    ``on_error`` is the event that the state chose for that, or None.
     """
-    task = stored.row
-    first = began if task.first_attempt is None else task.first_attempt
+
+    task: Task
+    error: Exception
+    given_up: bool
+    on_error: str | None = None
+
+
+def failed_attempt(
+    services: Services, task: Task, delivery: Delivery, error: Exception, attempts: int, began: float
+) -> Failed:
+    """What a failed attempt comes to: the step is given up when its policy says so or retrying is vain.
+
+    ``attempts`` counts all up to and with this one, which began at ``began``.
+    """
     after = replace(
         task,
         attempts=attempts,
         unanswered=_unanswered(task, delivery),
-        first_attempt=first,
+        first_attempt=began if task.first_attempt is None else task.first_attempt,
         failure=failure_of(error),
     )
-    failed = _is_final(services, after, error)
-    if failed and task.collection is not None:
+    given_up = _is_final(services, after, error)
+    machine = services.definitions.machines.get(task.step.machine)
+    state = landing(machine, task.step) if machine and task.role is Role.ACTION else None
+    return Failed(after, error, given_up, state.on_error if state and given_up else None)
+
+
+def record_failure(
+    services: Services,
+    instance: Stored[Instance] | None,
+    stored: Stored[Task],
+    failed: Failed,
+    lines: Sequence[LogLine] = (),
+) -> Answer:
+    """Writes a failed attempt to the step's row, and looks for the end of the instance where it was the last.
+
+    ``lines`` are what it logged.
+    """
+    after = failed.task
+    if failed.given_up and after.collection is not None:
         # Arrivals rely on their window's step being in flight: from now on they open another window.
-        close_window(services, task.step.name, task.collection)
-    after = replace(after, status=TaskStatus.FAILED if failed else TaskStatus.QUEUED)
-    _tell(after, error)
-    if not failed and _outlives_its_task(services, after):
-        after = replace(
-            after, epoch=task.epoch + 1, unanswered=0, created=services.clock(), due=services.clock()
-        )
+        close_window(services, after.step.name, after.collection)
+    after = replace(after, status=TaskStatus.FAILED if failed.given_up else TaskStatus.QUEUED)
+    _tell(after, failed.error)
+    renewed = not failed.given_up and _outlives_its_task(services, after)
+    if renewed:
+        now = services.clock()
+        after = replace(after, epoch=after.epoch + 1, unanswered=0, created=now, due=now)
     try:
         services.store.commit(Commit((Update(after, stored.version), *map(Upsert, lines))))
     except (ConflictError, UnavailableError):
         return Answer("retry", "another delivery of this step was faster")
     message = after.failure.error if after.failure else ""
-    if after.epoch != task.epoch:
+    if renewed:
         enqueue(services, [after])
         return Answer("later", message)
-    if not failed:
+    if not failed.given_up:
         return Answer("retry", message)
-    end_branch(services, task.step.instance, loaded.instance)
+    end_branch(services, after.step.instance, instance)
     return Answer("failed", message)
 
 
@@ -110,6 +141,9 @@ def put_off(
         created=services.clock(),
         attempts=attempts_used(stored.row, delivery),
         unanswered=0,
+        looks=0,
+        overdue=None,
+        status=TaskStatus.QUEUED,
     )
     try:
         services.store.commit(Commit((Update(task, stored.version), *map(Upsert, lines))))
@@ -125,6 +159,8 @@ def _outlives_its_task(services: Services, task: Task) -> bool:
 
 
 def _is_final(services: Services, task: Task, error: Exception) -> bool:
+    if task.is_operation:
+        return False
     if isinstance(error, MissingDefinitionError):
         return services.clock() - task.due > services.limits.definition_age
     machine = services.definitions.machines.get(task.step.machine)

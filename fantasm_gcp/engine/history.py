@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from fantasm_gcp.core.definition import Machine
 from fantasm_gcp.core.names import InstanceId, StepName
-from fantasm_gcp.core.records import Instance, InstanceStatus, LogLine, Record, Task
+from fantasm_gcp.core.records import Hold, Instance, InstanceStatus, LogLine, Record, Task, TaskStatus
+
+_STEP_NAME = re.compile(r"[0-9a-f]{8}-(.+?-(?:[0-9]{14}-[0-9a-f]{16}|key-[0-9a-f]{24}))--")
 
 T = TypeVar("T")
 
@@ -30,6 +33,29 @@ class StateCounts:
     done: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Failed steps of a state whose errors have one fingerprint, and an example of them: without its context.
+
+    ``more``: there may be more of them than ``count``.
+    """
+
+    machine: str
+    state: str
+    fingerprint: str
+    count: int
+    more: bool
+    example: Task
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Groups of failed steps, the largest first; where they are not ``complete``, small ones are missing."""
+
+    groups: tuple[FailureGroup, ...]
+    complete: bool
+
+
 class History(Protocol):
     """Reads of Datastore. A ``cursor`` that is not one raises ``RefusedError``; all may be unavailable.
 
@@ -42,6 +68,23 @@ class History(Protocol):
         """Instances newest first, of a machine and a status where these are not empty."""
 
     def count_instances(self, machine: str, status: InstanceStatus) -> int: ...
+
+    def children(self, instance: InstanceId, limit: int, cursor: str) -> Page[Instance]:
+        """Instances that this one spawned, or that were told of its end, in no particular order."""
+
+    def holds(self) -> Sequence[Hold]:
+        """The machines and states of this service that are held, those longest first."""
+
+    def failure_groups(self, machine: str, state: str) -> Failures:
+        """The failed steps, of a machine and of a state where these are not empty, by what they failed of."""
+
+    def failures(self, machine: str, state: str, fingerprint: str, limit: int, cursor: str) -> Page[Task]:
+        """The failed steps of a machine, a state and a fingerprint, where these are not empty."""
+
+    def count_steps(
+        self, status: TaskStatus, *, instance: InstanceId | None = None, machine: str = "", state: str = ""
+    ) -> int:
+        """How many steps have a status, of an instance, a machine and a state where these are given."""
 
     def tasks(self, instance: InstanceId, *, failed: bool, limit: int, cursor: str) -> Page[Task]:
         """The steps of an instance that are in flight, or those that were given up."""
@@ -76,3 +119,25 @@ def status_counts(history: History, machines: Sequence[Machine]) -> dict[str, di
 def in_order(lines: Iterable[LogLine]) -> list[LogLine]:
     """Lines as they were logged: by time, and those of one moment by their place in step and attempt."""
     return sorted(lines, key=lambda each: (each.time, each.step.n, each.name.partition("-")[2]))
+
+
+def instance_of(step: str) -> InstanceId | None:
+    """The instance that a step's name tells; None for what is no name of a step."""
+    found = _STEP_NAME.match(step)
+    return InstanceId(found[1]) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who was told of an instance's end, and the instance by which that was done."""
+
+    receiver: str
+    instance: InstanceId
+
+
+def told_by(instance: Instance) -> tuple[Told, ...]:
+    """Who was told of the last end of an instance: machines and URLs, in the order of their names there."""
+    completed = instance.status is InstanceStatus.COMPLETED
+    receivers = instance.on_complete if completed else instance.on_failure
+    found = zip(receivers, map(instance_of, instance.told), strict=False)
+    return tuple(Told(receiver, name) for receiver, name in found if name is not None)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from fantasm_gcp.core.context import StepObject
-from fantasm_gcp.core.names import InstanceId, entry_name
-from fantasm_gcp.core.records import Commit, Entry, Failure, LogLine, Outcome, Step, Task
-from fantasm_gcp.core.step import Acted, Arrival, Following, Moment, decide
+from fantasm_gcp.core.context import Failure, StepObject
+from fantasm_gcp.core.joins import released, way_to
+from fantasm_gcp.core.names import InstanceId, entry_name, join_entry_name, join_window, nest
+from fantasm_gcp.core.records import Commit, Entry, LogLine, Outcome, Step, Task
+from fantasm_gcp.core.step import Acted, Arrival, Following, Joining, Moment, decide, release_of
 from fantasm_gcp.engine.acting import Acting, execute, next_page, prepare
 from fantasm_gcp.engine.failing import failure_of, words_of
 from fantasm_gcp.engine.ports import Services
@@ -51,8 +52,8 @@ class Ran:
 def run_at_once(services: Services, wish: Wish) -> Ran:
     """Runs a machine from its start to its end: every branch, fan-in and spawned machine, one after another.
 
-    Nothing is enqueued and nothing recorded; there are no countdowns, and a fan-in collects all that arrive
-    before it is the only thing left to do. What an action stages is written when its step is over. The first
+    Nothing is enqueued and nothing recorded, and nobody is told of the end; there are no countdowns, and a
+    fan-in or a join collects all that arrive before nothing else is left to do. What an action stages is written when its step is over. The first
     exception ends it, nothing is tried again. Raises what starting a machine raises.
     """
     return _Immediate(services, wish).run()
@@ -65,12 +66,16 @@ class _Immediate:
         self._started = start.instance.started
         self._due: deque[tuple[Task, Sequence[Entry] | None]] = deque([(start.task, None)])
         self._windows: dict[str, tuple[Task, list[Entry]]] = {}
+        self._joins: dict[tuple[InstanceId, str], dict[str, list[Entry]]] = {}
+        self._instances = {start.instance.id: start.instance}
         self._ran = Ran(start.instance.id, start.task.context)
 
     def run(self) -> Ran:
-        while self._due or self._windows:
-            if not self._due:
+        while self._due or self._windows or self._joins:
+            if not self._due and self._windows:
                 self._due.append(self._windows.pop(next(iter(self._windows))))
+            elif not self._due:
+                self._release(next(iter(self._joins))[0])
             task, entries = self._due.popleft()
             try:
                 self._step(task, entries)
@@ -100,6 +105,9 @@ class _Immediate:
             self._ran.context = acted.leaving[0].context if acted.leaving else task.context
         self._due.extend((each, None) for each in following.tasks)
         self._due.extend((each.task, None) for each in following.starts)
+        self._instances.update({each.instance.id: each.instance for each in following.starts})
+        for joining in following.joining:
+            self._join(task, joining, acted)
         for arrival in following.arrivals:
             self._arrive(task, arrival, acted)
 
@@ -108,6 +116,7 @@ class _Immediate:
         self._due = deque(each for each in self._due if each[0].step.instance != instance)
         windows = self._windows.items()
         self._windows = {group: each for group, each in windows if each[0].step.instance != instance}
+        self._joins = {key: groups for key, groups in self._joins.items() if key[0] != instance}
 
     def _act(self, task: Task, acting: Acting, entries: Sequence[Entry] | None) -> Following:
         services = self._services
@@ -127,7 +136,7 @@ class _Immediate:
         return following
 
     def _following(self, task: Task, acting: Acting, entries: Sequence[Entry] | None) -> Following:
-        acted = execute(self._services, acting, entries)
+        acted = execute(self._services, acting, task, entries)
         moment = Moment(self._services.clock(), self._services.random())
         return decide(acting.machine, task, acted, moment)
 
@@ -136,3 +145,24 @@ class _Immediate:
         for each in arrival.contexts:
             name = entry_name(opening.step.name, task.step.name, each.index)
             entries.append(Entry(name, opening.step.name, task.step.name, each.context, acted.pages))
+
+    def _join(self, task: Task, joining: Joining, acted: Acted) -> None:
+        instance, context = task.step.instance, joining.context
+        groups = self._joins.setdefault((instance, joining.state), {})
+        name = join_entry_name(instance, joining.state, context.group, 0, task.step.name, context.index)
+        window = join_window(instance, joining.state)
+        entry = Entry(name, window, task.step.name, context.context, acted.pages, instance, joining.state)
+        groups.setdefault(context.group, []).append(entry)
+
+    def _release(self, instance: InstanceId) -> None:
+        """Makes those joins of an instance due that no other waiting one can reach, each group for itself."""
+        row = self._instances[instance]
+        machine = self._services.definitions.machine(row.machine)
+        waiting = [state for of, state in self._joins if of == instance]
+        for state in released(machine, waiting):
+            way = way_to(machine, state)
+            task = release_of(machine, row, state, way, self._services.clock())
+            for i, entries in enumerate(self._joins.pop((instance, state)).values()):
+                part = replace(task, step=replace(task.step, branch=nest(task.step.branch, f"p{i}")))
+                self._due.append((part, sorted(entries, key=lambda each: (each.source, each.name))))
+        self._instances[instance] = replace(row, closings=row.closings + 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from fantasm_gcp.action import Action
@@ -15,7 +17,7 @@ from fantasm_gcp.core.casts import Cast
 from fantasm_gcp.core.codec import Codec
 from fantasm_gcp.core.definition import Definitions
 from fantasm_gcp.core.names import InstanceId, StepName
-from fantasm_gcp.core.records import Commit, Entry, RowKey, Stored
+from fantasm_gcp.core.records import Commit, Entry, Hold, Instance, InstanceStatus, RowKey, Stored, Task
 from fantasm_gcp.core.spreading import Bounds
 
 
@@ -87,6 +89,40 @@ class Store(Reader, Protocol):
     def has_failed(self, instance: InstanceId) -> bool:
         """Whether an instance has a failed step."""
 
+    def steps(self, where: Mapping[str, str], after: str, limit: int) -> Sequence[StepName]:
+        """Steps that are not over, failed ones included, by their names in order: ``after < name``.
+
+        ``where`` has values of ``instance``, ``machine``, ``state``, ``status`` and ``fingerprint``.
+        """
+
+    def joins_waiting(self, instance: InstanceId) -> Sequence[str]:
+        """The states of an instance at which contexts wait for every other branch."""
+
+    def children(self, instance: InstanceId) -> Sequence[Instance]:
+        """Up to a thousand instances whose parent this one is."""
+
+    def joining(self, instance: InstanceId, limit: int) -> Sequence[str]:
+        """The names of up to ``limit`` contexts that wait at joins of an instance."""
+
+    def holds(self) -> Sequence[Hold]:
+        """The machines and states of this service whose steps are to be parked."""
+
+    def overdue_marks(self, moment: float) -> tuple[str, ...]:
+        """Of each shard of the index of what becomes overdue, its value for the minute of a moment."""
+
+    def overdue(self, since: str, until: str, limit: int) -> Sequence[Stored[Task] | None]:
+        """Up to ``limit`` steps of a shard whose values are from ``since`` to ``until``, in their order.
+
+        None for one that a newer version of this library wrote.
+        """
+
+    def instances(self, status: InstanceStatus, after: str, limit: int) -> Sequence[Stored[Instance]]:
+        """Instances of this service that have a status, by their rows' names in order: ``after < name``."""
+
+    @property
+    def service(self) -> str:
+        """The service that the rows belong to."""
+
     def entries(
         self, window: StepName, after: str, until: str, limit: int, most_bytes: int
     ) -> Sequence[Entry]:
@@ -100,11 +136,55 @@ class Store(Reader, Protocol):
         """The names of such entries, in order."""
 
 
+class QueueState(StrEnum):
+    """What a queue does with its tasks."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+    MISSING = "missing"
+    """There is no queue of that name."""
+
+
+class TaskState(StrEnum):
+    """What has become of a task."""
+
+    WAITING = "waiting"
+    """It is there, and was not dispatched yet."""
+    RUNNING = "running"
+    """It is there, and its first attempt has not ended."""
+    FAILING = "failing"
+    """It is there, and attempts at it have ended without success."""
+    GONE = "gone"
+    """It was there a short while ago: it succeeded, or was deleted."""
+    ABSENT = "absent"
+    """Cloud Tasks knows nothing of it (any more)."""
+
+
 class Queue(Protocol):
-    """Creates tasks."""
+    """Creates, deletes and looks at tasks."""
 
     def create(self, callbacks: Sequence[Callback]) -> None:
         """Creates named tasks; one whose name is taken counts as created. Raises ``UnavailableError``."""
+
+    def delete(self, queue: str, names: Sequence[str]) -> None:
+        """Deletes tasks by their short names; one that is not there is left alone. Raises as above."""
+
+    def state(self, queue: str) -> QueueState:
+        """What a queue does. Raises ``UnavailableError``, and ``RefusedError`` where it may not be asked."""
+
+    def look_at(self, queue: str, name: str) -> TaskState:
+        """What has become of the task of that short name. Raises as :meth:`state`."""
+
+
+class Webhooks(Protocol):
+    """Posts signed messages to servers of others."""
+
+    def check(self, url: str) -> None:
+        """Raises ``StartError`` for a URL that nothing may be posted to."""
+
+    def post(self, url: str, delivery: str, body: bytes) -> int:
+        """Posts a message once and answers the status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +194,9 @@ class Limits:
     ``definition_age`` is how long a step waits for a deployment that knows its machine and state.
     ``task_life`` is after which time a step that keeps failing gets a new task: Cloud Tasks keeps one for 31
     days. ``pending`` is how long the task of a transactional start waits for that transaction's commit: a bit
-    longer than Datastore lets a transaction live.
+    longer than Datastore lets a transaction live. ``hold_age`` is how old what a process knows of holds may
+    be. ``resume_rate`` is how many parked or failed steps run again in a second, ``operation_steps`` how many
+    of them one step of an operator's command makes ready.
     """
 
     inline_context: int = 24 * 1024
@@ -128,6 +210,17 @@ class Limits:
     spread: Bounds = field(default_factory=Bounds)
     contention_tries: int = 12
     transaction_tries: int = 5
+    hold_age: float = 5.0
+    resume_rate: float = 50.0
+    operation_steps: int = 50
+
+
+@dataclass(slots=True)
+class Holds:
+    """What a process knows of holds, as ``(machine, state)``, and since when: see ``engine.parking``."""
+
+    held: frozenset[tuple[str, str]] = frozenset()
+    read: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +240,10 @@ class Services:
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = random.random
+    webhooks: Webhooks | None = None
+    pin: str | None = None
+    """``<version>.<service>`` of App Engine: where the tasks of a pinned instance go that starts here."""
+    holds: Holds = field(default_factory=Holds)
 
     def back_off(self, attempt: int) -> None:
         """Waits a random moment before another try at contended rows: 10 ms at first, 1.3 s at most."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fantasm_gcp.core.commits import commit_of
+from fantasm_gcp.core.context import Failure
 from fantasm_gcp.core.names import started_of
 from fantasm_gcp.core.records import (
     Commit,
@@ -14,6 +16,7 @@ from fantasm_gcp.core.records import (
     InstanceStatus,
     LogLine,
     Outcome,
+    Role,
     Stored,
     Task,
     TaskStatus,
@@ -24,13 +27,24 @@ from fantasm_gcp.core.records import (
 )
 from fantasm_gcp.core.spreading import scatter, spread_out
 from fantasm_gcp.core.step import Acted, Attempt, Following, Leaving, Moment, decide, parts_of
-from fantasm_gcp.engine.acting import Acting, announce, execute, prepare
+from fantasm_gcp.engine.acting import Acting, announce, execute, prepare, unacted
 from fantasm_gcp.engine.collecting import Cuts, close_window, discard_entries, read_batch
 from fantasm_gcp.engine.delivery import Answer, Delivery, Loaded, Moved
 from fantasm_gcp.engine.ending import end_branch
-from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight, enqueue_unrecorded, replay
-from fantasm_gcp.engine.failing import attempts_used, exhausted, put_off, record_failure, words_of
+from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight, enqueue_unrecorded
+from fantasm_gcp.engine.failing import (
+    Failed,
+    attempts_used,
+    exhausted,
+    failed_attempt,
+    put_off,
+    record_failure,
+    words_of,
+)
+from fantasm_gcp.engine.operations import operate
+from fantasm_gcp.engine.parking import park, unpark
 from fantasm_gcp.engine.ports import Reader, Services
+from fantasm_gcp.engine.replaying import replay
 from fantasm_gcp.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -42,6 +56,8 @@ from fantasm_gcp.errors import (
     StoreError,
     UnavailableError,
 )
+
+log = logging.getLogger("fantasm_gcp.engine")
 
 
 def deliver(services: Services, delivery: Delivery) -> Answer:
@@ -70,18 +86,23 @@ def _deliver(services: Services, delivery: Delivery, attempt: int) -> Answer:
         return replay(services, delivery, loaded)
     if stored.row.step.instance != delivery.instance:
         return Answer("refused", f"{delivery.step} is no step of {delivery.instance}")
+    if stored.row.status is TaskStatus.WAITING:
+        return Answer("refused", f"{delivery.step} only waits for another instance")
     if stored.row.status is TaskStatus.FAILED:
         end_branch(services, delivery.instance, loaded.instance)
         return Answer("failed")
     if delivery.epoch < stored.row.epoch:  # redriven since: that has a task of its own
-        enqueue(services, [stored.row])
+        if stored.row.status is TaskStatus.QUEUED:
+            enqueue(services, [stored.row])
         return Answer("replayed")
     enqueue_in_flight(services, stored.row.ahead)
     stopped = loaded.instance is not None and loaded.instance.row.status is InstanceStatus.CANCELLED
-    if not stopped and exhausted(services, stored.row, delivery):
-        used, now = attempts_used(stored.row, delivery), services.clock()
-        error = StepError(f"{delivery.unanswered} of {used} attempts never answered: out of time or memory")
-        return record_failure(services, loaded, stored, delivery, error, attempts=used, began=now)
+    parked = None if stopped else park(services, delivery, loaded)
+    if parked is not None:
+        return parked
+    if not stopped and stored.row.status is TaskStatus.PARKED:
+        unpark(services, stored)
+        return Answer("later", "this step was parked, and is not to be any more")
     last_transaction = attempt + 1 >= services.limits.transaction_tries
     return _Run(services, delivery, stored, loaded.instance, last_transaction).answer(stopped)
 
@@ -108,13 +129,15 @@ class _Run:
         self.number = attempts_used(stored.row, delivery) + 1
 
     def answer(self, stopped: bool) -> Answer:
-        """Acts and commits, and sees to what follows; in a ``stopped`` instance nothing acts any more.
-
-        What comes after the commit is no part of the attempt: it raises nothing but ``StoreError``, and the
-        next delivery does it again.
-        """
+        """Acts and commits, and sees to what follows; in a ``stopped`` instance nothing acts any more."""
+        if not stopped and exhausted(self.services, self.stored.row, self.delivery):
+            self.number -= 1
+            silent = self.delivery.unanswered
+            return self._failed(
+                StepError(f"{silent} of {self.number} attempts never answered: out of time or memory")
+            )
         try:
-            following, commit = self._discard() if stopped else self._act_and_commit()
+            outcome = self._discard() if stopped else self._act_and_commit()
         except RetryLater as later:
             return put_off(self.services, self.stored, self.delivery, later, self._lines())
         except (RefusedError, ContentionError) as error:
@@ -123,6 +146,14 @@ class _Run:
             raise
         except Exception as error:  # noqa: BLE001  the action is the user's: whatever it raises is recorded
             return self._failed(error)
+        return self._committed(*outcome)
+
+    def _committed(self, following: Following, commit: Commit | None) -> Answer:
+        """Sees to what follows from a commit.
+
+        That is no part of the attempt: it raises nothing but ``StoreError``, and the next delivery does it
+        again.
+        """
         if commit is None:
             raise Moved(f"another delivery of {self.delivery.step} decided")
         if commit.tasks:
@@ -134,17 +165,55 @@ class _Run:
         return Answer("done")
 
     def _failed(self, error: Exception) -> Answer:
-        loaded = Loaded(self.stored, self.instance)
-        return record_failure(
-            self.services,
-            loaded,
-            self.stored,
-            self.delivery,
-            error,
-            attempts=self.number,
-            began=self.began,
-            lines=self._lines(),
-        )
+        """Records a failed attempt; where it was the last one, the state may have an event for that."""
+        failed = failed_attempt(self.services, self.stored.row, self.delivery, error, self.number, self.began)
+        if failed.on_error is not None:
+            try:
+                outcome = self._recover(failed, failed.on_error)
+            except (RefusedError, ContentionError) as another:
+                log.error("%s cannot go on by on_error: %s", self.delivery.step, another)
+            except (Moved, StoreError):
+                raise
+            except Exception:
+                log.exception("%s cannot go on by on_error", self.delivery.step)
+            else:
+                return self._committed(*outcome)
+        return record_failure(self.services, self.instance, self.stored, failed, self._lines())
+
+    def _recover(self, failed: Failed, event: str) -> tuple[Following, Commit | None]:
+        """Fires the transition that a state has for a step that is out of attempts."""
+        task, cause = self.stored.row, failed.task.failure
+        acting = prepare(self.services, task, self._started())
+        words = cause.error if cause else ""
+        log.error("%s goes on by on_error: %s", task.step.name, words, exc_info=failed.error)
+        return self._go_on(acting, event, Outcome.RECOVERED, f"on_error, after: {words}", cause)
+
+    def _go_on(
+        self, acting: Acting, event: str, outcome: Outcome, note: str, cause: Failure | None = None
+    ) -> tuple[Following, Commit | None]:
+        """Commits an outcome without running the actions: as if they had returned an event, or the end."""
+        nothing = self._collect(acting)
+        if nothing is not None:
+            return self._commit(nothing)
+        acted = unacted(self.services, acting, self.stored.row, self.entries, event or None, cause)
+        if not event:
+            return self._commit(Following(replace(acted, outcome=outcome), note=note))
+        following = self._following(acting, acted)
+        acted = replace(following.acted, outcome=outcome)
+        return self._commit(replace(following, acted=acted, note=note))
+
+    def _collect(self, acting: Acting) -> Following | None:
+        """Reads what a fan-in's step collects; what follows where that is nothing, or more than a batch."""
+        task = self.stored.row
+        if task.collection is None:
+            return None
+        if task.collection.round is None:
+            close_window(self.services, task.step.name, task.collection)
+        batch = read_batch(self.services, task, acting.state.fan_in_max)
+        if isinstance(batch, Cuts) or not batch:
+            return self._nothing_to_run(batch)
+        self.entries = batch
+        return None
 
     def _lines(self) -> tuple[LogLine, ...]:
         """What the actions logged to be kept."""
@@ -164,21 +233,24 @@ class _Run:
 
     def _act(self) -> tuple[Following, Commit | None]:
         task = self.stored.row
-        if task.spread:
+        if task.is_operation:
+            return self._commit(operate(self.services, task, self.instance))
+        if task.role is Role.SPREAD:
             machine = self.services.definitions.machines.get(task.step.machine)
             return self._commit(scatter(machine, task, self.services.limits.spread, self._moment()))
         acting = self.acting = prepare(self.services, task, self._started())
+        if task.skip is not None:
+            return self._go_on(acting, task.skip, Outcome.SKIPPED, "skipped by an operator")
         if acting.state.continuation:
             self.stored = announce(self.services, self.stored, acting)
-        if task.collection is not None:
-            close_window(self.services, task.step.name, task.collection)
-            batch = read_batch(self.services, task)
-            if isinstance(batch, Cuts) or not batch:
-                return self._commit(self._nothing_to_run(batch))
-            self.entries = batch
+        nothing = self._collect(acting)
+        if nothing is not None:
+            return self._commit(nothing)
         if acting.state.transactional:
             return self._act_in_transaction(acting)
-        return self._commit(self._following(acting, execute(self.services, acting, self.entries)))
+        return self._commit(
+            self._following(acting, execute(self.services, acting, self.stored.row, self.entries))
+        )
 
     def _following(self, acting: Acting, acted: Acted) -> Following:
         """What follows from what was acted; starts of machines without records happen ahead of the commit."""
@@ -209,10 +281,12 @@ class _Run:
         Machines that were spawned before are started all the same.
         """
         task = self.stored.row
-        if task.spread:
+        if task.role is Role.CANCEL:
+            return self._commit(operate(self.services, task, self.instance))
+        if task.role is Role.SPREAD:
             bounds = self.services.limits.spread
             return self._commit(scatter(None, task, bounds, self._moment(), starts_only=True))
-        if task.collection is not None:
+        if task.collection is not None and task.collection.round is None:
             close_window(self.services, task.step.name, task.collection)
             discard_entries(self.services, task.collection)
         return self._commit(Following(Acted(outcome=Outcome.CANCELLED)))
@@ -220,7 +294,7 @@ class _Run:
     def _nothing_to_run(self, batch: Sequence[Entry] | Cuts) -> Following:
         """A window that is empty, or one that is too large for a batch and goes on in parts."""
         if isinstance(batch, Cuts):
-            parts = parts_of(self.stored.row, batch.names, self.services.clock())
+            parts = parts_of(self.stored.row, batch.ranges, self.services.clock())
             return Following(Acted(outcome=Outcome.SPLIT), parts)
         return Following(Acted(outcome=Outcome.EMPTY))
 
@@ -233,7 +307,9 @@ class _Run:
             with self.services.store.acting_transaction() as transaction:
                 acting.scope.client = transaction.client
                 self._check_version(transaction.lookup([self.stored.row.key])[0])
-                following = self._following(acting, execute(self.services, acting, self.entries))
+                following = self._following(
+                    acting, execute(self.services, acting, self.stored.row, self.entries)
+                )
                 following = without_started(transaction, following)
                 keys = [window_key(each.group) for each in following.arrivals]
                 heads = transaction.lookup(keys) if keys else []

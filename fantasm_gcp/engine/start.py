@@ -1,4 +1,4 @@
-"""Starting machines, and running a failed step again."""
+"""Starting machines."""
 
 from __future__ import annotations
 
@@ -12,28 +12,13 @@ from fantasm_gcp.core.callback import PENDING_WAIT
 from fantasm_gcp.core.context import contexts_of, countdowns_of, method_of, start_key
 from fantasm_gcp.core.definition import AT_LEAST_ONCE
 from fantasm_gcp.core.headers import Headers
-from fantasm_gcp.core.names import InstanceId, StepName
-from fantasm_gcp.core.records import (
-    Commit,
-    Insert,
-    InstanceStatus,
-    TaskStatus,
-    Update,
-    instance_key,
-    queued_again,
-    task_key,
-)
+from fantasm_gcp.core.names import InstanceId
+from fantasm_gcp.core.records import Commit, Insert
 from fantasm_gcp.core.step import Start
 from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight
 from fantasm_gcp.engine.ports import JoinedTransaction, Services
 from fantasm_gcp.engine.starting import Wish, plan
-from fantasm_gcp.errors import (
-    AlreadyExistsError,
-    AlreadyStartedError,
-    ConflictError,
-    StartError,
-    UnavailableError,
-)
+from fantasm_gcp.errors import AlreadyExistsError, AlreadyStartedError, StartError, UnavailableError
 
 log = logging.getLogger("fantasm_gcp.engine")
 
@@ -49,6 +34,17 @@ class Started:
     created: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Who is to be told of an instance's end, beside those whom its machine names: machines and URLs."""
+
+    on_complete: tuple[str, ...] = ()
+    on_failure: tuple[str, ...] = ()
+
+
+NOBODY = Ends()
+
+
 def start(
     services: Services,
     machine: str,
@@ -57,13 +53,24 @@ def start(
     method: str = "POST",
     key: str | None = None,
     headers: Headers = (),
+    ends: Ends = NOBODY,
 ) -> Started:
     """Starts an instance of a machine. With a key, the same start twice is one instance.
 
-    Raises what :func:`~fantasm_gcp.engine.starting.plan` raises, and ``UnavailableError`` when it is not
-    certain that the instance will run: then the same start, with a key, may be tried again.
+    It runs once its rows are there: where its task cannot be created, the sweeper does that later. Raises
+    what :func:`~fantasm_gcp.engine.starting.plan` raises, and ``UnavailableError`` when it is not certain
+    that there are rows: then the same start, with a key, may be tried again.
     """
-    wish = Wish(machine, context, _nonce(), method=method, key=key, headers=headers)
+    wish = Wish(
+        machine,
+        context,
+        _nonce(),
+        method=method,
+        key=key,
+        headers=headers,
+        on_complete=ends.on_complete,
+        on_failure=ends.on_failure,
+    )
     return launch(services, plan(services, wish))
 
 
@@ -78,6 +85,7 @@ def start_many(
     headers: Headers = (),
     raise_if_exists: bool = False,
     transaction: JoinedTransaction | None = None,
+    ends: Ends = NOBODY,
 ) -> tuple[Started, ...]:
     """Starts an instance for each context, in order.
 
@@ -93,7 +101,9 @@ def start_many(
     for i, (context, wait) in enumerate(zip(given, waits, strict=True)):
         key = None if task_name is None else start_key(task_name, i)
         due = wait if transaction is None else max(wait, PENDING_WAIT)
-        plans.append(plan(services, Wish(machine, context, _nonce(), method_of(method), due, key, headers)))
+        wish = Wish(machine, context, _nonce(), method_of(method), due, key, headers)
+        wish = replace(wish, on_complete=ends.on_complete, on_failure=ends.on_failure)
+        plans.append(plan(services, wish))
     started = []
     for each in plans:
         made = launch(services, each) if transaction is None else launch_with(services, each, transaction)
@@ -119,7 +129,10 @@ def launch(services: Services, start: Start) -> Started:
             raise UnavailableError("the instance's name is taken, by chance: start again") from error
         enqueue_in_flight(services, [task.step.name])
         return Started(instance.id, created=False)
-    enqueue(services, [task])
+    try:
+        enqueue(services, [task])
+    except UnavailableError as error:
+        log.warning("%s is recorded and has no task yet: the sweeper makes it one: %s", instance.id, error)
     return Started(instance.id, created=True)
 
 
@@ -152,32 +165,3 @@ def _keeps_no_records(services: Services, start: Start) -> bool:
 
 def _nonce() -> str:
     return secrets.token_hex(8)
-
-
-def redrive(services: Services, step: StepName) -> bool:
-    """Runs a failed step again under a new epoch. False where the step is not there or has not failed, and
-    where its instance was stopped or its row deleted.
-
-    May be called again after ``UnavailableError``, which it raises when it is not certain that the step runs.
-    """
-    for attempt in range(services.limits.contention_tries):
-        stored = services.store.lookup([task_key(step)])[0]
-        if stored is None:
-            return False
-        if stored.row.status is not TaskStatus.FAILED:
-            enqueue(services, [stored.row])  # which an earlier call may have failed to do
-            return False
-        instance = services.store.lookup([instance_key(stored.row.step.instance)])[0]
-        if instance is None or instance.row.status is InstanceStatus.CANCELLED:
-            return False
-        task = queued_again(stored.row, services.clock())
-        redrives = instance.row.redrives + 1
-        running = replace(instance.row, status=InstanceStatus.RUNNING, ended=None, redrives=redrives)
-        try:
-            services.store.commit(Commit((Update(task, stored.version), Update(running, instance.version))))
-        except (ConflictError, UnavailableError):
-            services.back_off(attempt)
-        else:
-            enqueue(services, [task])
-            return True
-    raise UnavailableError(f"{step} stays contended")

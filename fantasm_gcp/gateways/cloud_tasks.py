@@ -6,22 +6,30 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
-from google.cloud.tasks_v2 import BatchCreateTasksMetadata, CloudTasksClient, types
-from google.rpc.code_pb2 import ALREADY_EXISTS
+from google.cloud.tasks_v2 import BatchCreateTasksMetadata, BatchDeleteTasksMetadata, CloudTasksClient, types
+from google.rpc.code_pb2 import ALREADY_EXISTS, NOT_FOUND
 
 from fantasm_gcp.core.callback import Callback
 from fantasm_gcp.core.definition import RetryPolicy
+from fantasm_gcp.engine.ports import QueueState, TaskState
 from fantasm_gcp.errors import AlreadyExistsError, ConflictError, RefusedError, UnavailableError
+from fantasm_gcp.gateways.looking import queue_state, task_state
 from fantasm_gcp.gateways.vendor_errors import Sleep, repeat
 
 TaskPb = types.Task.pb()
 CreateRequest = types.CreateTaskRequest.pb()
 BatchRequest = types.BatchCreateTasksRequest.pb()
+DeleteRequest = types.DeleteTaskRequest.pb()
+BatchDeleteRequest = types.BatchDeleteTasksRequest.pb()
 
 BATCH = 100
 """Most tasks that one request creates."""
+
+DELETED = 1000
+"""Most tasks that one request deletes."""
 
 TIMEOUT = 20.0
 UNLIMITED = -1
@@ -52,6 +60,36 @@ class CloudTasksQueue:
             else:
                 for i in range(0, len(tasks), BATCH):
                     self._create_batch(parent, tasks[i : i + BATCH])
+
+    def delete(self, queue: str, names: Sequence[str]) -> None:
+        parent = f"{self._parent}/{queue}"
+        for i in range(0, len(names), DELETED):
+            full = [f"{parent}/tasks/{name}" for name in names[i : i + DELETED]]
+            if len(full) == 1:
+                self._delete_one(full[0])
+            else:
+                self._delete_batch(parent, full)
+
+    def _delete_one(self, name: str) -> None:
+        request = types.DeleteTaskRequest.wrap(DeleteRequest(name=name))
+        with suppress(ConflictError):  # it is not there: what was wanted
+            repeat(lambda: self._api().delete_task(request=request, retry=None, timeout=TIMEOUT), self._sleep)
+
+    def _delete_batch(self, parent: str, names: Sequence[str]) -> None:
+        request = types.BatchDeleteTasksRequest.wrap(BatchDeleteRequest(parent=parent, names=names))
+        operation = self._send(
+            parent, lambda: self._api().batch_delete_tasks(request=request, retry=None, timeout=TIMEOUT)
+        )
+        metadata = BatchDeleteTasksMetadata.pb(operation.metadata)
+        for index, status in metadata.failed_requests.items():
+            if status.code != NOT_FOUND:
+                raise UnavailableError(f"task {names[index]} was not deleted: {status.message}")
+
+    def state(self, queue: str) -> QueueState:
+        return queue_state(self._api(), f"{self._parent}/{queue}", self._sleep)
+
+    def look_at(self, queue: str, name: str) -> TaskState:
+        return task_state(self._api(), f"{self._parent}/{queue}/tasks/{name}", self._sleep)
 
     def _create_one(self, parent: str, callback: Callback) -> None:
         request = CreateRequest(parent=parent, task=task_pb(parent, callback))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
@@ -13,12 +13,16 @@ from google.cloud.datastore import helpers
 from google.cloud.datastore_v1 import types
 
 from fantasm_gcp.core.context import Put, Remove
-from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.core.names import InstanceId, StepName, join_end
 from fantasm_gcp.core.records import (
     Commit,
     Delete,
     Entry,
+    Hold,
     Insert,
+    Instance,
+    InstanceStatus,
+    Memo,
     Mutation,
     Record,
     Row,
@@ -39,13 +43,16 @@ from fantasm_gcp.gateways.payloads import (
     place,
     unpack,
 )
-from fantasm_gcp.gateways.rows import Properties, read_row, write_row
+from fantasm_gcp.gateways.rows import FORMAT, SHARDS, Properties, overdue_mark, read_row, write_row
 from fantasm_gcp.gateways.vendor_errors import is_contention, ours
 from fantasm_gcp.gateways.wire import Query, Wire
 
 MutationPb = types.Mutation.pb()
 FAIL = types.Mutation.ConflictResolutionStrategy.FAIL
 PAYLOAD_COMMIT_BYTES = 7_000_000
+MOST_CHILDREN = 1000
+MOST_HOLDS = 1000
+"""Holds that a process reads."""
 
 
 class DatastoreStore:
@@ -101,6 +108,52 @@ class DatastoreStore:
         query = Query(Task.kind, {"instance": instance, "status": "failed"}, 1, keys_only=True)
         return bool(self.wire.run(query))
 
+    def steps(self, where: Mapping[str, str], after: str, limit: int) -> Sequence[StepName]:
+        query = Query(Task.kind, where, limit, keys_only=True, after=after)
+        return [StepName(each.entity.key.path[-1].name) for each in self.wire.run(query)]
+
+    def joins_waiting(self, instance: InstanceId) -> Sequence[str]:
+        states: list[str] = []
+        after = ""
+        while True:  # one query for each join: the entries of one lie side by side
+            query = Query(Entry.kind, {"joining": instance}, 1, after=after)
+            found = self.wire.run(query)
+            if not found:
+                return states
+            entry = self.row(found[0].entity, resolve=False)
+            states.append(entry.state)
+            after = join_end(instance, entry.state)
+
+    def children(self, instance: InstanceId) -> Sequence[Instance]:
+        query = Query(Instance.kind, {"parent": instance}, MOST_CHILDREN)
+        return [self.row(each.entity) for each in self.wire.run(query)]
+
+    def joining(self, instance: InstanceId, limit: int) -> Sequence[str]:
+        query = Query(Entry.kind, {"joining": instance}, limit, keys_only=True)
+        return [each.entity.key.path[-1].name for each in self.wire.run(query)]
+
+    def holds(self) -> Sequence[Hold]:
+        query = Query(Hold.kind, {"service": self.service}, MOST_HOLDS)
+        return [self.row(each.entity) for each in self.wire.run(query)]
+
+    def overdue_marks(self, moment: float) -> tuple[str, ...]:
+        return tuple(overdue_mark(self.service, shard, moment) for shard in range(SHARDS))
+
+    def overdue(self, since: str, until: str, limit: int) -> Sequence[Stored[Task] | None]:
+        query = Query(Task.kind, {}, limit, between=("overdue", since, until))
+        return [
+            None if _is_newer(each.entity) else Stored(self.row(each.entity), each.version)
+            for each in self.wire.run(query)
+        ]
+
+    def instances(self, status: InstanceStatus, after: str, limit: int) -> Sequence[Stored[Instance]]:
+        query = Query(Instance.kind, {"service": self.service, "status": status}, limit, after=after)
+        return [Stored(self.row(each.entity), each.version) for each in self.wire.run(query)]
+
+    @property
+    def service(self) -> str:
+        return self.wire.place.service
+
     def entries(
         self, window: StepName, after: str, until: str, limit: int, most_bytes: int
     ) -> Sequence[Entry]:
@@ -149,9 +202,9 @@ class DatastoreStore:
     def _fill(self, entity: Any, row: Row) -> None:
         self.wire.fill_key(entity.key, row.key)
         write_row(row, entity, self.wire.place.service)
-        if not isinstance(row, Task | Record | Entry):
+        if not isinstance(row, Task | Record | Entry | Memo):
             return
-        where, chunks = place(row.context)
+        where, chunks = place(row.value if isinstance(row, Memo) else row.context)
         if isinstance(where, Inline):
             Properties(entity).blob("context", where.content)
         else:
@@ -267,6 +320,11 @@ class DatastoreActingTransaction(DatastoreJoinedTransaction):
         inside = object.__new__(type(self._client))  # clients refuse to be copied
         vars(inside).update(vars(self._client), transaction=_refuse_nesting, batch=_refuse_nesting)
         return inside
+
+
+def _is_newer(entity: Any) -> bool:
+    """Whether a newer version of this library wrote a row, which this one cannot read."""
+    return bool(entity.properties["format"].integer_value > FORMAT)
 
 
 def _refuse_nesting(*_: Any, **__: Any) -> NoReturn:

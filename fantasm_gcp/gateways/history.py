@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from fantasm_gcp.core.names import InstanceId, StepName
 from fantasm_gcp.core.records import (
+    Hold,
     Instance,
     InstanceStatus,
     LogLine,
     Record,
     RowKey,
     Task,
+    TaskStatus,
     instance_key,
     record_key,
     task_key,
 )
-from fantasm_gcp.engine.history import Page, StateCounts
+from fantasm_gcp.engine.history import FailureGroup, Failures, Page, StateCounts
 from fantasm_gcp.errors import RefusedError
 from fantasm_gcp.gateways.datastore import DatastoreStore
-from fantasm_gcp.gateways.rows import listed
+from fantasm_gcp.gateways.rows import listed, read_row
 from fantasm_gcp.gateways.wire import Query
 
 R = TypeVar("R", Instance, Task, Record)
 COUNTED_BY_READING = 10_000
 """Most keys that are read to count them, where the server does not count (an old emulator)."""
+
+GROUPED, GROUPED_BYTES = 1000, 16_000_000
+"""Most failed steps that are read to group them, and bytes of them: their keys begin with a hash, so it is a
+fair sample of more.
+"""
+MOST_GROUPS = 100
+"""Groups of a sample that are counted, the largest first."""
 
 
 class DatastoreHistory:
@@ -55,6 +65,45 @@ class DatastoreHistory:
 
     def count_instances(self, machine: str, status: InstanceStatus) -> int:
         return self._count(Instance.kind, {"machine": machine, "status": status})
+
+    def children(self, instance: InstanceId, limit: int, cursor: str) -> Page[Instance]:
+        return self._page(Query(Instance.kind, {"parent": instance}, limit, cursor=_cursor(cursor)))
+
+    def holds(self) -> Sequence[Hold]:
+        return sorted(self._store.holds(), key=lambda each: (each.since, each.machine, each.state))
+
+    def failure_groups(self, machine: str, state: str) -> Failures:
+        sample = self._sample(machine, state)
+        found = sorted(sample.groups.items(), key=lambda each: (-each[1].count, each[0]))
+        if sample.complete:
+            return Failures(tuple(group for _, group in found), complete=True)
+        return Failures(tuple(self._counted(group) for _, group in found[:MOST_GROUPS]), complete=False)
+
+    def _sample(self, machine: str, state: str) -> _Sample:
+        sample = _Sample()
+        query = Query(Task.kind, _failed(machine, state, ""), GROUPED + 1)
+        for each in self._store.wire.stream(query):
+            if not sample.has_room:
+                sample.complete = False
+                break
+            sample.add(read_row(each.entity, b""), each.entity.ByteSize())  # contexts may be large
+        return sample
+
+    def _counted(self, group: FailureGroup) -> FailureGroup:
+        """A group of a sample with the number that there is of it."""
+        where = _failed(group.machine, group.state, group.fingerprint)
+        count = max(group.count, self._count(Task.kind, where))
+        return replace(group, count=count, more=count >= COUNTED_BY_READING)
+
+    def failures(self, machine: str, state: str, fingerprint: str, limit: int, cursor: str) -> Page[Task]:
+        where = _failed(machine, state, fingerprint)
+        return self._page(Query(Task.kind, where, limit, cursor=_cursor(cursor)))
+
+    def count_steps(
+        self, status: TaskStatus, *, instance: InstanceId | None = None, machine: str = "", state: str = ""
+    ) -> int:
+        where = {"status": status, "instance": instance or "", "machine": machine, "state": state}
+        return self._count(Task.kind, {name: value for name, value in where.items() if value})
 
     def tasks(self, instance: InstanceId, *, failed: bool, limit: int, cursor: str) -> Page[Task]:
         kind_of_task: Mapping[str, str | bool] = {"status": "failed"} if failed else {"in_flight": True}
@@ -96,3 +145,30 @@ def _cursor(text: str) -> bytes:
         return base64.b64decode(text.encode(), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
         raise RefusedError("the cursor is not one that a page answered") from error
+
+
+def _failed(machine: str, state: str, fingerprint: str) -> dict[str, str]:
+    """The equal properties of failed steps; no more of them than are asked for."""
+    where = {"status": TaskStatus.FAILED, "machine": machine, "state": state, "fingerprint": fingerprint}
+    return {name: value for name, value in where.items() if value}
+
+
+@dataclass(slots=True)
+class _Sample:
+    """Failed steps as they are read, in groups."""
+
+    groups: dict[tuple[str, str, str], FailureGroup] = field(default_factory=dict)
+    complete: bool = True
+    read: int = 0
+    size: int = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self.read < GROUPED and self.size < GROUPED_BYTES
+
+    def add(self, row: Any, size: int) -> None:
+        self.read, self.size = self.read + 1, self.size + size
+        fingerprint = row.failure.fingerprint if row.failure else ""
+        key = (row.step.machine, row.step.target, fingerprint)
+        before = self.groups.get(key) or FailureGroup(*key, 0, False, row)
+        self.groups[key] = replace(before, count=before.count + 1)

@@ -12,22 +12,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import astuple
 from typing import Any
 
-from fantasm_gcp.core.context import Page
+from fantasm_gcp.core.context import Failure, Page
+from fantasm_gcp.core.headers import Headers
 from fantasm_gcp.core.names import InstanceId, StepName
 from fantasm_gcp.core.records import (
     Collection,
     Entry,
-    Failure,
+    Hold,
     Hop,
     Instance,
     InstanceStatus,
     LogLine,
+    Memo,
     Outcome,
     Record,
+    Role,
     Row,
     Step,
     Task,
     TaskStatus,
+    Watermark,
     Window,
 )
 
@@ -134,16 +138,24 @@ def _write_instance(row: Instance, to: Properties) -> None:
     to.text("first_step", row.first_step)
     to.text("definition", row.definition)
     to.number("closings", row.closings)
-    to.number("redrives", row.redrives)
+    to.number("commands", row.commands)
     to.text("parent", row.parent, indexed=True)
     to.text("note", row.note or None)
+    to.text("method", row.method)
+    to.text("headers", json.dumps(row.headers) if row.headers else None)
+    to.text("joined", row.joined)
+    to.text("pinned", row.pinned)
+    to.texts("on_complete", row.on_complete)
+    to.texts("on_failure", row.on_failure)
+    to.texts("told", row.told)
+    to.texts("released", row.released)
     for machine in ("", row.machine):
         for status in ("", row.status):
             to.text(*listed(machine, status, row.started), indexed=True)
 
 
 def _read_instance(of: Properties, _: bytes) -> Instance:
-    parent = of.get_text("parent")
+    parent, joined = of.get_text("parent"), of.get_text("joined")
     return Instance(
         id=InstanceId(of.need_text("instance")),
         machine=of.need_text("machine"),
@@ -153,10 +165,22 @@ def _read_instance(of: Properties, _: bytes) -> Instance:
         first_step=StepName(of.need_text("first_step")),
         definition=of.need_text("definition"),
         closings=of.need_number("closings"),
-        redrives=of.need_number("redrives"),
+        commands=of.need_number("commands"),
         parent=None if parent is None else InstanceId(parent),
         note=of.get_text("note") or "",
+        method=of.need_text("method"),
+        headers=_read_headers(of),
+        joined=None if joined is None else StepName(joined),
+        pinned=of.get_text("pinned"),
+        on_complete=of.get_texts("on_complete"),
+        on_failure=of.get_texts("on_failure"),
+        told=tuple(map(StepName, of.get_texts("told"))),
+        released=tuple(map(StepName, of.get_texts("released"))),
     )
+
+
+def _read_headers(of: Properties) -> Headers:
+    return tuple((name, value) for name, value in json.loads(of.get_text("headers") or "[]"))
 
 
 def _write_step(step: Step, to: Properties) -> None:
@@ -181,10 +205,41 @@ def _read_step(of: Properties) -> Step:
     )
 
 
+SHARDS = 8
+"""Ranges that the index of what becomes overdue is divided into: writes do not all meet at its end."""
+
+GRACE = 60.0
+"""Seconds after its time from which on a step that is still in flight is overdue."""
+
+PARKED_GRACE = 24 * 3600.0
+"""Seconds after which the sweeper looks whether a parked step is still meant to be."""
+
+
+def overdue_mark(service: str, shard: int, moment: float) -> str:
+    """The value of the index ``overdue``: of a service and a shard it sorts by the moment, in minutes."""
+    return f"{service}/{shard:02d}/{max(0, math.floor(moment / 60)):010d}"
+
+
+def _overdue_of(row: Task, service: str) -> str | None:
+    """When the sweeper is to look at a step; never at one that has failed or waits for an instance."""
+    grace = {TaskStatus.QUEUED: GRACE, TaskStatus.PARKED: PARKED_GRACE}.get(row.status)
+    if grace is None:
+        return None
+    moment = row.due + grace if row.overdue is None else row.overdue
+    return overdue_mark(service, int(row.step.name[:8], 16) % SHARDS, moment)
+
+
 def _write_task(row: Task, to: Properties) -> None:
     _write_step(row.step, to)
     to.text("status", row.status, indexed=True)
-    to.flag("in_flight", row.status is TaskStatus.QUEUED, indexed=True)
+    to.flag("in_flight", row.status is not TaskStatus.FAILED, indexed=True)
+    to.moment("looked_at", row.overdue)
+    to.number("looks", row.looks)
+    to.text("skip", row.skip)
+    to.text("child", row.child, indexed=True)
+    to.text("pinned", row.pinned)
+    if row.cause is not None:
+        to.text("cause", json.dumps(astuple(row.cause)))
     to.text("queue", row.queue)
     to.text("method", row.method)
     to.moment("first_attempt", row.first_attempt)
@@ -209,7 +264,8 @@ def _write_task(row: Task, to: Properties) -> None:
         to.text("window", row.collection.window)
         to.text("after", row.collection.after)
         to.text("until", row.collection.until)
-    to.flag("spread", row.spread)
+        to.number("round", row.collection.round)
+    to.text("role", row.role)
     to.text("target", row.target)
     to.text("headers", json.dumps(row.headers) if row.headers else None)
     _write_pages(row.pages, to)
@@ -226,6 +282,7 @@ def _read_pages(of: Properties) -> tuple[Page, ...]:
 
 def _read_task(of: Properties, context: bytes) -> Task:
     error, origin, group = of.get_text("error"), of.get_text("chain_origin"), of.get_text("group")
+    cause, child = of.get_text("cause"), of.get_text("child")
     return Task(
         step=_read_step(of),
         context=context,
@@ -253,13 +310,23 @@ def _read_task(of: Properties, context: bytes) -> Task:
         collection=None
         if group is None
         else Collection(
-            group, StepName(of.need_text("window")), of.need_text("after"), of.need_text("until")
+            group,
+            StepName(of.need_text("window")),
+            of.need_text("after"),
+            of.need_text("until"),
+            of.get_number("round"),
         ),
-        spread=of.need_flag("spread"),
+        role=Role(of.need_text("role")),
         target=of.get_text("target"),
+        pinned=of.get_text("pinned"),
         created=of.need_moment("created"),
-        headers=tuple((name, value) for name, value in json.loads(of.get_text("headers") or "[]")),
+        headers=_read_headers(of),
         pages=_read_pages(of),
+        skip=of.get_text("skip"),
+        cause=None if cause is None else Failure(*json.loads(cause)),
+        child=None if child is None else InstanceId(child),
+        looks=of.need_number("looks"),
+        overdue=of.get_moment("looked_at"),
     )
 
 
@@ -277,6 +344,7 @@ def _write_record(row: Record, to: Properties) -> None:
     to.number("attempts", row.attempts)
     to.number("entries", row.entries)
     to.text("note", row.note)
+    to.texts("far", row.far)
 
 
 def _read_record(of: Properties, context: bytes) -> Record:
@@ -294,6 +362,7 @@ def _read_record(of: Properties, context: bytes) -> Record:
         context=context,
         entries=of.get_number("entries"),
         note=of.need_text("note"),
+        far=of.get_texts("far"),
     )
 
 
@@ -310,16 +379,21 @@ def _write_entry(row: Entry, to: Properties) -> None:
     to.text("window", row.window, indexed=True)
     to.text("name", row.name)
     to.text("source", row.source)
+    to.text("joining", row.joining, indexed=True)
+    to.text("state", row.state or None)
     _write_pages(row.pages, to)
 
 
 def _read_entry(of: Properties, context: bytes) -> Entry:
+    joining = of.get_text("joining")
     return Entry(
         of.need_text("name"),
         StepName(of.need_text("window")),
         StepName(of.need_text("source")),
         context,
         _read_pages(of),
+        None if joining is None else InstanceId(joining),
+        of.get_text("state") or "",
     )
 
 
@@ -349,13 +423,62 @@ def _read_line(of: Properties, _: bytes) -> LogLine:
     )
 
 
+def _write_hold(row: Hold, to: Properties) -> None:
+    to.text("machine", row.machine)
+    to.text("state", row.state)
+    to.moment("since", row.since)
+    to.text("note", row.note)
+
+
+def _read_hold(of: Properties, _: bytes) -> Hold:
+    return Hold(
+        of.need_text("service"),
+        of.need_text("machine"),
+        of.need_text("state"),
+        of.need_moment("since"),
+        of.need_text("note"),
+    )
+
+
+def _write_memo(row: Memo, to: Properties) -> None:
+    to.text("step", row.step)
+    to.text("instance", row.instance, indexed=True)
+    to.text("name", row.name)
+    to.moment("made", row.made)
+    to.moment("expires", row.made + KEEP_SECONDS)
+
+
+def _read_memo(of: Properties, value: bytes) -> Memo:
+    return Memo(
+        StepName(of.need_text("step")),
+        InstanceId(of.need_text("instance")),
+        of.need_text("name"),
+        value,
+        of.need_moment("made"),
+    )
+
+
+def _write_watermark(row: Watermark, to: Properties) -> None:
+    to.texts("marks", row.marks)
+    to.moment("full", row.full)
+    to.text("instances", row.instances)
+
+
+def _read_watermark(of: Properties, _: bytes) -> Watermark:
+    return Watermark(
+        of.need_text("service"), of.get_texts("marks"), of.need_moment("full"), of.get_text("instances") or ""
+    )
+
+
 _WRITERS: Mapping[type, Callable[[Any, Properties], None]] = {
     Instance: _write_instance,
-    Task: _write_task,
     Record: _write_record,
     Window: _write_window,
     Entry: _write_entry,
     LogLine: _write_line,
+    Hold: _write_hold,
+    Memo: _write_memo,
+    Watermark: _write_watermark,
 }
 
 _READERS: Mapping[str, Callable[[Properties, bytes], Row]] = {
@@ -365,6 +488,9 @@ _READERS: Mapping[str, Callable[[Properties, bytes], Row]] = {
     Window.kind: _read_window,
     Entry.kind: _read_entry,
     LogLine.kind: _read_line,
+    Hold.kind: _read_hold,
+    Memo.kind: _read_memo,
+    Watermark.kind: _read_watermark,
 }
 
 
@@ -372,8 +498,12 @@ def write_row(row: Row, entity: Any, service: str) -> None:
     """Fills in an entity's properties, all but the context."""
     to = Properties(entity)
     to.number("format", FORMAT)
-    to.text("service", service)
-    _WRITERS[type(row)](row, to)
+    to.text("service", service, indexed=isinstance(row, Hold | Instance))
+    if isinstance(row, Task):
+        to.text("overdue", _overdue_of(row, service), indexed=True)
+        _write_task(row, to)
+    else:
+        _WRITERS[type(row)](row, to)
 
 
 def read_row(entity: Any, context: bytes) -> Row:

@@ -17,7 +17,16 @@ from typing import Any
 from fantasm_gcp.action import ContinuationFSMAction, DatastoreContinuationFSMAction, FSMAction
 from fantasm_gcp.core.context import Context, StepObject
 from fantasm_gcp.core.names import InstanceId, is_keyed
-from fantasm_gcp.core.records import Entry, Instance, InstanceStatus, LogLine, Record, Task, instance_key
+from fantasm_gcp.core.records import (
+    Entry,
+    Instance,
+    InstanceStatus,
+    LogLine,
+    Memo,
+    Record,
+    Task,
+    instance_key,
+)
 from fantasm_gcp.errors import StepError
 from fantasm_gcp.gateways.payloads import KIND as PAYLOAD
 from fantasm_gcp.gateways.rows import listed
@@ -149,9 +158,15 @@ def ended_before(context: Context) -> float:
 
 
 def _ended(row: Any, limit: float) -> bool:
-    """Whether an instance ended before a moment; one that runs has no end, cancelled or not."""
+    """Whether an instance ended before a moment; one that runs has no end, cancelled or not.
+
+    One that has failed and that another one waits for is kept: the other can only go on by it.
+    """
+    if row["status"] == InstanceStatus.FAILED and row.get("joined"):
+        return False
     ended = row.get("ended")
-    has_end = row["status"] != InstanceStatus.RUNNING and ended is not None
+    goes_on = row["status"] in (InstanceStatus.RUNNING, InstanceStatus.PAUSED)
+    has_end = not goes_on and ended is not None
     return has_end and bool(ended.timestamp() < limit)
 
 
@@ -161,7 +176,8 @@ def _rows_of(client: Any, instance: str) -> Iterator[Any]:
         if "window" in task:  # a fan-in step that failed: its entries know nothing but their window
             yield from _keys(client, Entry.kind, "window", task["window"])
         yield task.key
-    for kind in (Record.kind, LogLine.kind):
+    yield from _keys(client, Entry.kind, "joining", instance)
+    for kind in (Record.kind, LogLine.kind, Memo.kind):
         yield from _keys(client, kind, "instance", instance)
 
 

@@ -52,6 +52,8 @@ class Query:
     until: str = ""
     prefix: tuple[str, str] | None = None
     """A property and the prefix of its values; the results are in descending order of it."""
+    between: tuple[str, str, str] | None = None
+    """A property, and the first and the last of its values; the results are in ascending order of it."""
     cursor: bytes = b""
 
 
@@ -214,12 +216,25 @@ class Wire:
                 condition = _condition(name, operator)
                 condition.value.string_value = text
                 filters.append(condition)
-            order = pb.order.add()
-            order.property.name = name
-            order.direction = types.PropertyOrder.Direction.DESCENDING
+            _fill_order(pb.order.add(), name, types.PropertyOrder.Direction.DESCENDING)
+        if query.between is not None:
+            name, first, last = query.between
+            for text, operator in (
+                (first, Operator.GREATER_THAN_OR_EQUAL),
+                (last, Operator.LESS_THAN_OR_EQUAL),
+            ):
+                condition = _condition(name, operator)
+                condition.value.string_value = text
+                filters.append(condition)
+            _fill_order(pb.order.add(), name, types.PropertyOrder.Direction.ASCENDING)
         _fill_filter(pb.filter, filters)
         if query.cursor:
             pb.start_cursor = query.cursor
+
+
+def _fill_order(order: Any, name: str, direction: Any) -> None:
+    order.property.name = name
+    order.direction = direction
 
 
 def _condition(name: str, operator: Any) -> Any:

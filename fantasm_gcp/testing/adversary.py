@@ -1,68 +1,18 @@
 """Deliveries that overlap, are killed, repeated and reordered, one RPC at a time, all by a seed.
 
-Each delivery runs in a thread of its own, but only one thread runs at a time: a delivery stops before each
-RPC and waits until it is chosen to go on. The same seed gives the same run.
+A delivery stops before each RPC and waits until it is chosen to go on. The same seed gives the same run.
 """
 
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from fantasm_gcp.local.tasks import Attempt, Response
 from fantasm_gcp.testing.faults import Crash, Rpc
 from fantasm_gcp.testing.harness import Harness
-
-_WAIT = 30.0
-"""Seconds of real time after which a delivery that neither ends nor makes an RPC is taken for hanging."""
-
-
-class _Deed:
-    """Something that runs up to its next RPC whenever it is stepped: a delivery, or an operator's command."""
-
-    def __init__(self, act: Callable[[], Any]) -> None:
-        self.result: Any = None
-        self.crashed = False
-        self.error: Exception | None = None
-        self._act = act
-        self._go = threading.Semaphore(0)
-        self._stopped = threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        self._go.acquire()
-        try:
-            self.result = self._act()
-        except Crash:
-            self.crashed = True
-        except Exception as error:  # noqa: BLE001  handed on to the adversary's caller
-            self.error = error
-        finally:
-            self._thread = None  # type: ignore[assignment]  # read by `over`: the deed has ended
-            self._stopped.release()
-
-    @property
-    def over(self) -> bool:
-        return self._thread is None
-
-    def step(self) -> None:
-        """Runs it up to its next RPC, or to its end."""
-        self._go.release()
-        if not self._stopped.acquire(timeout=_WAIT):
-            raise RuntimeError("a delivery hangs")
-        if self.error is not None:
-            raise self.error
-
-    def stop(self) -> None:
-        """Called from inside, before an RPC: lets others run until it is this one's turn again."""
-        self._stopped.release()
-        self._go.acquire()
-        if self.crashed:
-            raise Crash
-
+from fantasm_gcp.testing.strand import Strand
 
 class Adversary:
     """Runs a harness to its end against bad luck.
@@ -87,8 +37,8 @@ class Adversary:
         self.random = random.Random(seed)  # noqa: S311  a seed is the point of it
         self.crash, self.duplicate, self.lose, self.leap = crash, duplicate, lose, leap
         self.overlap = overlap
-        self._deeds: list[tuple[_Deed, Attempt | None]] = []
-        self._current: _Deed | None = None
+        self._deeds: list[tuple[Strand, Attempt | None]] = []
+        self._current: Strand | None = None
         self._next_around = harness.around
         harness.around = self._around
 
@@ -102,7 +52,7 @@ class Adversary:
 
     def command(self, act: Callable[[], Any]) -> None:
         """Lets an operator do something meanwhile; it is interleaved, but never killed."""
-        self._deeds.append((_Deed(act), None))
+        self._deeds.append((Strand(act), None))
 
     def run(self, meanwhile: Callable[[Adversary], None] | None = None, most: int = 50_000) -> None:
         """Steps deliveries until nothing is due and nothing runs; calls ``meanwhile`` before each step.
@@ -134,7 +84,7 @@ class Adversary:
                 attempt = self.harness.next_attempt()
         if attempt is not None:
             begun = attempt
-            self._deeds.append((_Deed(lambda: self.harness.answer(begun)), begun))
+            self._deeds.append((Strand(lambda: self.harness.answer(begun)), begun))
 
     def _step(self, index: int) -> None:
         deed, attempt = self._deeds[index]

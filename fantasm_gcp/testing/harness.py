@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from werkzeug.test import Client, TestResponse
 
+from fantasm_gcp.engine.ports import Limits
 from fantasm_gcp.gateways.clients import Channels
 from fantasm_gcp.local.datastore import DatastoreServer
 from fantasm_gcp.local.rpc import LocalChannel
-from fantasm_gcp.local.tasks import Attempt, Outcome, TasksServer, WsgiDelivery
+from fantasm_gcp.local.tasks import Attempt, Outcome, Response, TasksServer, WsgiDelivery
 from fantasm_gcp.settings import Settings
 from fantasm_gcp.testing.clock import VirtualClock
 from fantasm_gcp.testing.faults import Around, Crash, Rpc, intercepted
-from fantasm_gcp.web.extension import Fantasm
+from fantasm_gcp.web.extension import Backend, Fantasm
 
 PROJECT = "test"
+
+
+def _application() -> Flask:
+    return Flask("harness")
 
 
 class Harness:
@@ -27,7 +33,9 @@ class Harness:
 
     ``definitions`` is the path of an fsm.yaml. ``around`` sees every call to the servers (see
     :mod:`fantasm_gcp.testing.faults`). ``datastore`` makes a channel to another Datastore server, where
-    ``project`` and ``namespace`` are the test's own.
+    ``project`` and ``namespace`` are the test's own. ``limits`` takes the place of the engine's limits, where
+    a test wants to meet them with little. ``application`` makes the Flask application that serves the
+    machines, anew for each deployment.
     """
 
     def __init__(
@@ -38,8 +46,12 @@ class Harness:
         datastore: Callable[[], Any] | None = None,
         project: str = PROJECT,
         namespace: str = "",
+        limits: Limits | None = None,
+        application: Callable[[], Flask] = _application,
     ) -> None:
         self.clock = VirtualClock()
+        self.skew = 0.0
+        """Seconds by which the clock of the worker that runs is ahead of the servers' clock."""
         self.around: Around = around or _carry_out
         self.datastore_server = DatastoreServer(clock=self.clock)
         self.tasks = TasksServer(
@@ -49,22 +61,24 @@ class Harness:
         rows = intercepted(self.datastore_server.service, self._around)
         self._channels = Channels(datastore or (lambda: LocalChannel(rows)), lambda: LocalChannel(tasks))
         self._project, self._namespace = project, namespace
+        self._limits, self._application = limits, application
         self.deploy(definitions)
 
     def deploy(self, definitions: str | Path) -> None:
         """Puts another version of the application in the place of this one, on the same servers."""
-        self.app = Flask("harness")
+        self.app = self._application()
         settings = Settings(
             mode="local",
             project=self._project,
             namespace=self._namespace,
             definitions=str(Path(definitions).resolve()),
         )
-        self.fantasm = Fantasm(
+        self.fantasm: Fantasm = _Limited(
             self.app,
             settings,
+            limits=self._limits,
             channels=self._channels,
-            clock=self.clock,
+            clock=lambda: self.clock() + self.skew,
             sleep=self._wait,
             chance=random.Random(0).random,  # noqa: S311  the same on every run
         )
@@ -103,10 +117,13 @@ class Harness:
         """Delivers an attempt and tells the queue what was answered."""
         return self.tasks.finish(attempt, self._deliver(attempt.delivery))
 
-    def answer(self, attempt: Attempt) -> int | None:
+    def answer(self, attempt: Attempt) -> int:
         """Delivers an attempt and answers the HTTP status, without telling the queue."""
-        response = self._deliver(attempt.delivery)
-        return response.status if response else None
+        return self.response(attempt).status
+
+    def response(self, attempt: Attempt) -> Response:
+        """As :meth:`answer`, with the whole response."""
+        return self._deliver(attempt.delivery)
 
     def run(self, most: int = 10_000) -> int:
         """Delivers every task that is or becomes due, and answers how many deliveries that took.
@@ -134,6 +151,20 @@ class Harness:
         """Closes the servers."""
         self.tasks.close()
         self.datastore_server.close()
+
+
+class _Limited(Fantasm):
+    """The extension with limits of the test's own."""
+
+    def __init__(self, *arguments: Any, limits: Limits | None, **options: Any) -> None:
+        self._limits = limits
+        super().__init__(*arguments, **options)
+
+    def _connect(self) -> Backend:
+        backend = super()._connect()
+        if self._limits is None:
+            return backend
+        return replace(backend, services=replace(backend.services, limits=self._limits))
 
 
 def _carry_out(_: Rpc, carry_out: Callable[[], Any]) -> Any:

@@ -10,71 +10,18 @@ from typing import Any, TypeVar
 from flask import request
 from werkzeug.exceptions import BadRequest, NotFound
 
-from fantasm_gcp.builtin import MACHINES as BUILT_IN
-from fantasm_gcp.core.definition import Countdown, Machine, State, Transition
 from fantasm_gcp.core.moments import iso
 from fantasm_gcp.core.names import TASK_NAME_LIMIT, InstanceId, StepName
-from fantasm_gcp.core.records import Instance, InstanceStatus, LogLine, Record, Step, Task
-from fantasm_gcp.engine.history import History, Page, StateCounts, in_order, state_counts, status_counts
+from fantasm_gcp.core.records import Instance, InstanceStatus, LogLine, Record, Step, Task, TaskStatus
+from fantasm_gcp.engine.history import History, Page, StateCounts, in_order, state_counts, told_by
+from fantasm_gcp.engine.starting import definition_hash
 from fantasm_gcp.errors import RefusedError
 from fantasm_gcp.web.current import current_fantasm
+from fantasm_gcp.web.waiting import await_end
 
 PAGE = 100
 MOST = 1000
 T = TypeVar("T")
-
-
-def machines() -> dict[str, Any]:
-    """Every machine with its states and how many of its instances have each status."""
-    fantasm = current_fantasm()
-    found = tuple(fantasm.definitions)
-    counts = status_counts(fantasm.history, found)
-    return {"machines": [_machine(each) | {"instances": counts[each.name]} for each in found]}
-
-
-def _machine(machine: Machine) -> dict[str, Any]:
-    return {
-        "machine": machine.name,
-        "built_in": machine.name in BUILT_IN,
-        "queue": machine.queue,
-        "target": machine.target,
-        "guarantee": machine.guarantee,
-        "persistent_logging": machine.persistent_logging,
-        "context_types": dict(machine.context_types),
-        "states": [_state(each) for each in machine.states],
-    }
-
-
-def _state(state: State) -> dict[str, Any]:
-    return {
-        "state": state.name,
-        "entry": state.entry,
-        "action": state.action,
-        "exit": state.exit,
-        "initial": state.initial,
-        "final": state.final,
-        "continuation": state.continuation,
-        "continuation_countdown": state.continuation_countdown,
-        "fan_in": state.fan_in,
-        "fan_in_group": state.fan_in_group,
-        "transactional": state.transactional,
-        "transitions": [_transition(each) for each in state.transitions],
-    }
-
-
-def _transition(transition: Transition) -> dict[str, Any]:
-    return {
-        "event": transition.event,
-        "to": transition.to,
-        "action": transition.action,
-        "queue": transition.queue,
-        "target": transition.target,
-        "countdown": _countdown(transition.countdown),
-    }
-
-
-def _countdown(countdown: Countdown | None) -> dict[str, float] | None:
-    return None if countdown is None else {"minimum": countdown.minimum, "maximum": countdown.maximum}
 
 
 def instances() -> dict[str, Any]:
@@ -85,7 +32,18 @@ def instances() -> dict[str, Any]:
     if status and status not in set(InstanceStatus):
         raise BadRequest(f"status {status!r} is not one of {', '.join(InstanceStatus)}")
     limit, cursor = page_arguments()
-    page = _listed(lambda: current_fantasm().history.instances(machine, status, limit, cursor))
+    page = listed(lambda: current_fantasm().history.instances(machine, status, limit, cursor))
+    return _instances(page)
+
+
+def children(name: str) -> dict[str, Any]:
+    """The instances that one spawned, or that were told of its end; ``limit``, ``cursor`` are arguments."""
+    found = find_instance(name)
+    limit, cursor = page_arguments()
+    return _instances(listed(lambda: current_fantasm().history.children(found.id, limit, cursor)))
+
+
+def _instances(page: Page[Instance]) -> dict[str, Any]:
     return {"instances": [instance_summary(each) for each in page.items], "cursor": page.cursor}
 
 
@@ -97,7 +55,7 @@ def page_arguments() -> tuple[int, str]:
     return int(text), request.args.get("cursor", "")
 
 
-def _listed(read: Callable[[], Page[T]]) -> Page[T]:
+def listed(read: Callable[[], Page[T]]) -> Page[T]:
     """A page by a caller's cursor; what Datastore refuses is that cursor."""
     try:
         return read()
@@ -108,19 +66,21 @@ def _listed(read: Callable[[], Page[T]]) -> Page[T]:
 def find_instance(name: str) -> Instance:
     """The instance of that id; answers 404 where there is none."""
     instance = None
-    if _can_be_a_key(name):
+    if can_be_a_key(name):
         instance = current_fantasm().history.instance(InstanceId(name))
     if instance is None:
         raise NotFound(f"there is no instance {name[:TASK_NAME_LIMIT]!r}")
     return instance
 
 
-def _can_be_a_key(name: str) -> bool:
+def can_be_a_key(name: str) -> bool:
     """Names are ASCII, and Datastore refuses to look for what can be no key."""
     return name.isascii() and 0 < len(name) <= TASK_NAME_LIMIT
 
 
 def instance_summary(instance: Instance) -> dict[str, Any]:
+    """An instance as lists show it, and as commands answer it."""
+    machine = current_fantasm().definitions.machines.get(instance.machine)
     return {
         "instance": instance.id,
         "machine": instance.machine,
@@ -128,8 +88,12 @@ def instance_summary(instance: Instance) -> dict[str, Any]:
         "started": iso(instance.started),
         "ended": iso(instance.ended),
         "definition": instance.definition,
+        "definition_current": machine is not None and definition_hash(machine) == instance.definition,
         "parent": instance.parent,
         "note": instance.note,
+        "on_complete": list(instance.on_complete),
+        "on_failure": list(instance.on_failure),
+        "told": [{"receiver": each.receiver, "instance": each.instance} for each in told_by(instance)],
     }
 
 
@@ -137,27 +101,31 @@ def instance(name: str) -> dict[str, Any]:
     """One instance: status, times, counts for each state, and its steps, each with its context before it.
 
     ``limit`` is for each of the three lists; ``cursor`` goes on in that of the steps that are over,
-    ``in_flight_cursor`` and ``failed_cursor`` in the others.
+    ``in_flight_cursor`` and ``failed_cursor`` in the others. With ``wait`` the answer comes when the instance
+    has ended, or after so many seconds.
     """
     found = find_instance(name)
     limit, cursor = page_arguments()
+    found = await_end(found)
     fantasm = current_fantasm()
     history = fantasm.history
     machine = fantasm.definitions.machines.get(found.machine)
     counts = state_counts(history, machine, found.id) if machine else {}
     return instance_summary(found) | {
+        "parked": history.count_steps(TaskStatus.PARKED, instance=found.id),
+        "waiting": history.count_steps(TaskStatus.WAITING, instance=found.id),
         "states": {state: _counts(each) for state, each in counts.items()},
         "in_flight": _tasks(found.id, limit, failed=False),
         "failed": _tasks(found.id, limit, failed=True),
-        "steps": _page(_listed(lambda: history.records(found.id, limit, cursor)), record_of),
+        "steps": page_of(listed(lambda: history.records(found.id, limit, cursor)), record_of),
     }
 
 
 def _tasks(instance: InstanceId, limit: int, *, failed: bool) -> dict[str, Any]:
     history = current_fantasm().history
     cursor = request.args.get("failed_cursor" if failed else "in_flight_cursor", "")
-    page = _listed(lambda: history.tasks(instance, failed=failed, limit=limit, cursor=cursor))
-    return _page(page, task_of)
+    page = listed(lambda: history.tasks(instance, failed=failed, limit=limit, cursor=cursor))
+    return page_of(page, task_of)
 
 
 def logs(name: str) -> dict[str, Any]:
@@ -170,8 +138,8 @@ def logs(name: str) -> dict[str, Any]:
     limit, cursor = page_arguments()
     history: History = current_fantasm().history
     page: Page[LogLine] = Page(())
-    if _can_be_a_key(name):
-        page = _listed(lambda: history.logs(InstanceId(name), limit, cursor))
+    if can_be_a_key(name):
+        page = listed(lambda: history.logs(InstanceId(name), limit, cursor))
     if not page.items:
         find_instance(name)
     return {"logs": [line_of(each) for each in in_order(page.items)], "cursor": page.cursor}
@@ -198,7 +166,7 @@ def line_of(line: LogLine) -> dict[str, Any]:
 def step(name: str, step_name: str) -> dict[str, Any]:
     """One step of an instance, with its context however large."""
     history: History = current_fantasm().history
-    if not _can_be_a_key(step_name):
+    if not can_be_a_key(step_name):
         raise NotFound("no step has such a name")
     task, record = history.task(StepName(step_name)), history.record(StepName(step_name))
     if task is not None and task.step.instance == name:
@@ -208,7 +176,7 @@ def step(name: str, step_name: str) -> dict[str, Any]:
     raise NotFound(f"instance {name!r} has no step {step_name!r}")
 
 
-def _page(page: Page[T], of: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
+def page_of(page: Page[T], of: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
     return {"items": [of(each) for each in page.items], "cursor": page.cursor}
 
 
@@ -233,6 +201,8 @@ def task_of(task: Task) -> dict[str, Any]:
     failure = task.failure
     return _step(task.step, task.context) | {
         "status": task.status,
+        "role": task.role,
+        "child": task.child,
         "due": iso(task.due),
         "attempts": task.attempts,
         "epoch": task.epoch,

@@ -14,6 +14,7 @@ from werkzeug.exceptions import BadRequest
 from fantasm_gcp.core.codec import CONTEXT_LIMIT
 from fantasm_gcp.core.context import method_of
 from fantasm_gcp.core.headers import PREFIX, RESERVED, Headers, canonical, checked
+from fantasm_gcp.engine.start import NOBODY, Ends
 from fantasm_gcp.errors import StartError
 
 BODY_LIMIT = 3 * CONTEXT_LIMIT
@@ -21,6 +22,9 @@ BODY_LIMIT = 3 * CONTEXT_LIMIT
 
 KEY_HEADER = "Idempotency-Key"
 METHOD_ARGUMENT = "method"
+COMPLETE_HEADER, FAILURE_HEADER = f"{PREFIX}On-Complete", f"{PREFIX}On-Failure"
+"""Machines and URLs, with commas between them, that are told of the instance's end."""
+
 IMMEDIATE_ARGUMENT = "__im__"
 _YES = frozenset({"1", "true", "yes", "on"})
 _NAME = re.compile("[^\x00-\x1f\x7f\ud800-\udfff]{1,500}")
@@ -29,7 +33,7 @@ _NAME = re.compile("[^\x00-\x1f\x7f\ud800-\udfff]{1,500}")
 @dataclass(frozen=True, slots=True)
 class StartRequest:
     """The context, the HTTP method that the instance's tasks use, the caller's idempotency key, the
-    instance's headers, and whether the whole machine is to run within the request.
+    instance's headers, whether the whole machine is to run within the request, and who is told of the end.
     """
 
     context: dict[str, Any]
@@ -37,6 +41,7 @@ class StartRequest:
     key: str | None
     headers: Headers
     immediate: bool
+    ends: Ends = NOBODY
 
 
 def read_start(request: Request) -> StartRequest:
@@ -58,7 +63,17 @@ def read_start(request: Request) -> StartRequest:
     key = request.headers.get(KEY_HEADER)
     if key is not None and not _NAME.fullmatch(key):
         raise StartError(f"the {KEY_HEADER} header must be 1 to 500 characters of text")
-    return StartRequest(context, method, key, headers, immediate)
+    ends = Ends(_receivers(request, COMPLETE_HEADER), _receivers(request, FAILURE_HEADER))
+    if immediate and ends != NOBODY:
+        raise StartError(
+            f"nobody can be told of an end that the answer of this start tells: {IMMEDIATE_ARGUMENT}"
+        )
+    return StartRequest(context, method, key, headers, immediate, ends)
+
+
+def _receivers(request: Request, header: str) -> tuple[str, ...]:
+    """Who a header names. A comma in a URL has to be written %2C."""
+    return tuple(each.strip() for each in request.headers.get(header, "").split(",") if each.strip())
 
 
 def _own_headers(request: Request) -> list[tuple[str, str]]:

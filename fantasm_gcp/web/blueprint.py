@@ -22,11 +22,12 @@ from fantasm_gcp.engine.carrying import deliver_carried
 from fantasm_gcp.engine.delivery import Answer, Delivery
 from fantasm_gcp.engine.runner import deliver
 from fantasm_gcp.engine.start import start
-from fantasm_gcp.web import api, guard
+from fantasm_gcp.web import api, commands, failures, guard, machines
 from fantasm_gcp.web.arguments import kept_headers, read_start
 from fantasm_gcp.web.current import current_fantasm
 from fantasm_gcp.web.immediate import run_immediately
 from fantasm_gcp.web.responses import as_json, register_error_answers
+from fantasm_gcp.web.sweeping import sweep_overdue
 
 BOTH = ["GET", "POST"]
 
@@ -39,13 +40,29 @@ def blueprint(root: str) -> Blueprint:
     made.add_url_rule("/fsm/<machine>/", "start", start_machine, methods=BOTH, strict_slashes=False)
     made.add_url_rule("/fsm/<machine>/<state>/<event>/<target>/", "step", deliver_step, methods=BOTH)
     for path, view in (
-        ("/api/machines", api.machines),
+        ("/api/machines", machines.machines),
         ("/api/instances", api.instances),
         ("/api/instances/<name>", api.instance),
+        ("/api/instances/<name>/children", api.children),
         ("/api/instances/<name>/logs", api.logs),
         ("/api/instances/<name>/steps/<step_name>", api.step),
+        ("/api/failures", failures.failures),
+        ("/api/failures/steps", failures.failed_steps),
+        ("/api/holds", machines.holds),
     ):
         made.add_url_rule(path, f"api_{view.__name__}", as_json(view))
+    for path, command in (
+        ("/api/instances/<name>/cancel", commands.cancel),
+        ("/api/instances/<name>/pause", commands.pause),
+        ("/api/instances/<name>/resume", commands.resume),
+        ("/api/instances/<name>/redrive", commands.redrive_instance),
+        ("/api/instances/<name>/steps/<step_name>/redrive", commands.redrive_step),
+        ("/api/redrive", commands.redrive_matching),
+        ("/api/holds", commands.hold),
+        ("/api/holds/release", commands.release),
+    ):
+        made.add_url_rule(path, f"api_{command.__name__}", as_json(command), methods=["POST"])
+    made.add_url_rule("/sweep", "sweep", as_json(sweep_overdue), methods=BOTH)
     made.add_url_rule("/graphviz/<machine>/", "graphviz", graph, strict_slashes=False)
     made.add_url_rule("/graph/<machine>", "graph", graph, strict_slashes=False)
     add_pages(made, current_fantasm)
@@ -71,7 +88,13 @@ def start_machine(machine: str) -> ResponseReturnValue:
             answer, status = run_immediately(services, machine, asked)
             return Response(json.dumps(answer), status, mimetype="application/json")
         started = start(
-            services, machine, asked.context, method=asked.method, key=asked.key, headers=asked.headers
+            services,
+            machine,
+            asked.context,
+            method=asked.method,
+            key=asked.key,
+            headers=asked.headers,
+            ends=asked.ends,
         )
     except TypeError as error:
         raise BadRequest(str(error)) from error

@@ -17,7 +17,7 @@ from fantasm_gcp.core.definition import Definitions
 from fantasm_gcp.core.headers import QUEUE_HEADER, checked
 from fantasm_gcp.engine.history import History
 from fantasm_gcp.engine.ports import Limits, Services
-from fantasm_gcp.engine.start import Started, start_many
+from fantasm_gcp.engine.start import Ends, Started, start_many
 from fantasm_gcp.errors import StartError
 from fantasm_gcp.gateways.per_process import PerProcess
 from fantasm_gcp.loader import load_actions, load_casts, load_definitions
@@ -91,13 +91,16 @@ class Fantasm:
         headers: Mapping[str, str | Sequence[str]] | None = None,
         raise_if_exists: bool = False,
         transaction: Any = None,
+        on_complete: str | Sequence[str] = (),
+        on_failure: str | Sequence[str] = (),
     ) -> tuple[Started, ...]:
         """Starts an instance of a machine for each context, and answers them in order.
 
         ``contexts`` is one dict or a list of them; None and an empty list start nothing. Text in them is cast
         by the machine's ``context_types``. ``countdown`` is in seconds: one number, or one for each context.
         ``method`` and ``queue`` are those of the instances' tasks; ``headers`` (``X-Fantasm-*``) last as long
-        as the instances.
+        as the instances. ``on_complete`` and ``on_failure`` are told of an instance's end, each a machine, an
+        https URL or a list of these.
 
         With a ``task_name`` the same call starts its instances once, however often it is made: those that are
         there already come back with ``created`` False, or raise :class:`AlreadyStartedError` where
@@ -120,6 +123,7 @@ class Fantasm:
                 headers=kept,
                 raise_if_exists=raise_if_exists,
                 transaction=None if transaction is None else self.services.store.join(transaction),
+                ends=Ends(_receivers(on_complete), _receivers(on_failure)),
             )
         except ValueError as error:
             raise StartError(str(error)) from error
@@ -144,6 +148,7 @@ class Fantasm:
         from fantasm_gcp.gateways.cloud_tasks import CloudTasksQueue
         from fantasm_gcp.gateways.datastore import DatastoreStore
         from fantasm_gcp.gateways.history import DatastoreHistory
+        from fantasm_gcp.gateways.webhooks import Webhooks
         from fantasm_gcp.gateways.wire import Place, Wire
 
         settings = self.settings
@@ -162,9 +167,23 @@ class Fantasm:
             store,
             queue,
             root=self.definitions.root,
-            limits=replace(Limits(), inline_context=settings.inline_limit),
+            limits=replace(Limits(), inline_context=settings.inline_limit, resume_rate=settings.resume_rate),
             clock=self._clock,
             sleep=self._sleep,
             random=self._chance,
+            webhooks=Webhooks(
+                settings.webhook_secret, settings.webhook_hosts, settings.is_local, self._clock
+            ),
+            pin=_pin(settings),
         )
         return Backend(services, DatastoreHistory(store))
+
+
+def _receivers(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _pin(settings: Settings) -> str | None:
+    """Where the tasks of a pinned instance go: to the App Engine version that runs this."""
+    version, service = settings.app_engine_version, settings.app_engine_service or "default"
+    return f"{version}.{service}" if version else None

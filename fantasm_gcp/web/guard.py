@@ -18,6 +18,9 @@ NOT_LOOPBACK = (
     "fantasm_gcp runs in local mode, which answers this machine only: "
     "open it as http://127.0.0.1 or http://localhost."
 )
+_SAFE = ("GET", "HEAD", "OPTIONS")
+"""Methods by which a browser changes nothing."""
+
 FROM_ELSEWHERE = "this request was made by a page of another site; open the address itself to make it."
 
 APP_ENGINE_SENDER = "0.1.0.2"
@@ -28,7 +31,8 @@ def check(request: Request, settings: Settings) -> None:
     """Raises ``Forbidden`` for a caller who has no business here, saying what to configure.
 
     In local mode a request has to name this machine as its host, so that a page of another site cannot
-    reach it under a name of its own, and must not come from such a page.
+    reach it under a name of its own, and must not come from such a page: neither by what browsers say of it
+    nor, where something is to be changed, by its origin.
     """
     if not settings.is_local:
         raise Forbidden(CLOSED)
@@ -43,6 +47,17 @@ def check(request: Request, settings: Settings) -> None:
         request
     ):
         raise Forbidden(FROM_ELSEWHERE)
+    if request.method not in _SAFE and not _is_own(request):
+        raise Forbidden(FROM_ELSEWHERE)
+
+
+def _is_own(request: Request) -> bool:
+    """Whether a request comes from a page of this host, or from no page: programs name no origin.
+
+    The scheme is not compared: in front of the application there may be a server that ends the encryption.
+    """
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc.lower() == request.host.lower()
 
 
 def _is_loopback(address: str) -> bool:
@@ -53,5 +68,6 @@ def _is_loopback(address: str) -> bool:
 
 
 def _is_navigation(request: Request) -> bool:
-    """Whether a person follows a link to a page that changes nothing."""
-    return request.headers.get("Sec-Fetch-Mode") == "navigate" and "/fsm/" not in request.path
+    """Whether a person follows a link to a page that changes nothing; sending a form is no such thing."""
+    is_link = request.headers.get("Sec-Fetch-Mode") == "navigate" and request.method in _SAFE
+    return is_link and "/fsm/" not in request.path

@@ -16,8 +16,10 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from fantasm_gcp.errors import (
+    CommandError,
     ContextTooLargeError,
     FantasmError,
+    NotThereError,
     StartError,
     UnknownMachineError,
 )
@@ -28,6 +30,8 @@ _STATUSES: tuple[tuple[type[FantasmError], int], ...] = (
     (UnknownMachineError, 404),
     (ContextTooLargeError, 413),
     (StartError, 400),
+    (NotThereError, 404),
+    (CommandError, 409),
 )
 
 
@@ -53,7 +57,7 @@ def _answer_own(error: FantasmError) -> ResponseReturnValue:
         log.error("%s: %s", type(error).__name__, error, exc_info=error)
     answer: dict[str, Any] = {"error": str(error)}
     if isinstance(error, UnknownMachineError):
-        answer["machines"] = list(error.machines)
+        answer |= {"machine": error.name, "machines": list(error.machines)}
     return jsonify(answer), status
 
 

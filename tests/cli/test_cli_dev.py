@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 from dev_child import Child, clean_environ, run
 
+from fantasm_gcp.builtin import MACHINES as BUILT_IN
 from fantasm_gcp.cli.serving import INTERRUPTED
 
 FREE = ("--port", "0")
@@ -23,7 +24,7 @@ def test_it_tells_one_fact_a_line_and_stops_politely(project):
     """Where the console, the data and the two servers are; SIGTERM ends it with status 0."""
     with Child(project, "dev", *FREE) as child:
         url = child.await_url()
-        assert ["Party", "Walk", "Errand", "FantasmScrubber"] == [
+        assert ["Party", "Walk", "Errand", *BUILT_IN] == [
             each["machine"] for each in get(f"{url}/fantasm/api/machines")["machines"]
         ]
         assert 0 == child.stop()

@@ -14,6 +14,7 @@ from fantasm_gcp.core.definition import Definitions, Machine, State, Transition
 from fantasm_gcp.core.names import InstanceId, StepName
 from fantasm_gcp.core.records import (
     Failure,
+    Hold,
     Instance,
     InstanceStatus,
     LogLine,
@@ -23,7 +24,7 @@ from fantasm_gcp.core.records import (
     Task,
     TaskStatus,
 )
-from fantasm_gcp.engine.history import Page, StateCounts
+from fantasm_gcp.engine.history import FailureGroup, Failures, Page, StateCounts
 from fantasm_gcp.errors import RefusedError
 from fantasm_gcp.settings import Settings
 
@@ -72,8 +73,8 @@ def step(instance: str, target: str = "Pay", *, n: int = 1, branch: str = "main"
 
 def task(at: Step, *, due: float = NOW, error: str = "", failed: bool = False, **more: Any) -> Task:
     """A step in flight, or a failed one."""
-    failure = Failure(error, f"Traceback of {error}", "f00") if error else None
-    status = TaskStatus.FAILED if failed else TaskStatus.QUEUED
+    failure = Failure(error, f"Traceback of {error}", more.pop("fingerprint", "f00")) if error else None
+    status = TaskStatus.FAILED if failed else more.pop("status", TaskStatus.QUEUED)
     return Task(at, more.pop("context", b'{"a":1}'), "default", "POST", due, status, failure=failure, **more)
 
 
@@ -108,6 +109,8 @@ class MemoryHistory:
     tasks_: list[Task] = field(default_factory=list)
     records_: list[Record] = field(default_factory=list)
     lines_: list[LogLine] = field(default_factory=list)
+    holds_: list[Hold] = field(default_factory=list)
+    complete: bool = True
     broken: Exception | None = None
 
     def _check(self) -> None:
@@ -140,6 +143,48 @@ class MemoryHistory:
         ]
         return _page(found, limit, cursor)
 
+    def children(self, instance: InstanceId, limit: int, cursor: str) -> Page[Instance]:
+        self._check()
+        return _page([each for each in self.instances_ if each.parent == instance], limit, cursor)
+
+    def holds(self) -> list[Hold]:
+        self._check()
+        return self.holds_
+
+    def _failed(self, machine: str, state: str, fingerprint: str = "") -> list[Task]:
+        self._check()
+        return [
+            each
+            for each in self.tasks_
+            if each.status is TaskStatus.FAILED
+            and machine in ("", each.step.machine)
+            and state in ("", each.step.target)
+            and fingerprint in ("", each.failure.fingerprint if each.failure else "")
+        ]
+
+    def failure_groups(self, machine: str, state: str) -> Failures:
+        groups: dict[tuple[str, str, str], list[Task]] = {}
+        for each in self._failed(machine, state):
+            fingerprint = each.failure.fingerprint if each.failure else ""
+            groups.setdefault((each.step.machine, each.step.target, fingerprint), []).append(each)
+        made = (FailureGroup(*key, len(tasks), not self.complete, tasks[0]) for key, tasks in groups.items())
+        return Failures(tuple(made), self.complete)
+
+    def failures(self, machine: str, state: str, fingerprint: str, limit: int, cursor: str) -> Page[Task]:
+        return _page(self._failed(machine, state, fingerprint), limit, cursor)
+
+    def count_steps(
+        self, status: TaskStatus, *, instance: InstanceId | None = None, machine: str = "", state: str = ""
+    ) -> int:
+        self._check()
+        return sum(
+            each.status == status
+            and instance in (None, each.step.instance)
+            and machine in ("", each.step.machine)
+            and state in ("", each.step.target)
+            for each in self.tasks_
+        )
+
     def records(self, instance: InstanceId, limit: int, cursor: str) -> Page[Record]:
         self._check()
         return _page([each for each in self.records_ if each.step.instance == instance], limit, cursor)
@@ -149,6 +194,7 @@ class MemoryHistory:
         return _page([each for each in self.lines_ if each.step.instance == instance], limit, cursor)
 
     def task(self, step: StepName) -> Task | None:
+        self._check()
         return next((each for each in self.tasks_ if each.step.name == step), None)
 
     def record(self, step: StepName) -> Record | None:
@@ -200,6 +246,7 @@ def application(stage: Stage, clock: Callable[[], float] = lambda: NOW) -> Flask
         ("/api/instances/<name>", "api_instance"),
         ("/api/instances/<name>/logs", "api_logs"),
         ("/api/instances/<name>/steps/<step_name>", "api_step"),
+        ("/api/failures", "api_failures"),
     ):
         blueprint.add_url_rule(path, endpoint, _elsewhere, methods=["GET", "POST"])
     add_pages(blueprint, lambda: stage, clock)

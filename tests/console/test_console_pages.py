@@ -75,12 +75,12 @@ def test_home_counts_the_instances_of_each_machine_by_status(stage: Stage, clien
     assert [
         [
             "Orders",
-            *("2 running", "1 failed", "1 completed", "2 cancelled"),
+            *("2 running", "0 paused", "1 failed", "1 completed", "2 cancelled"),
             *("3", "default, slow", "no warnings"),
         ],
         [
             "Mails",
-            *("0 running", "0 failed", "0 completed", "0 cancelled"),
+            *("0 running", "0 paused", "0 failed", "0 completed", "0 cancelled"),
             *("1", "mails", "no warnings"),
         ],
     ] == rows
@@ -93,6 +93,7 @@ def test_every_count_of_home_leads_to_the_instances_it_counts(client: FlaskClien
     assert [
         "/fantasm/machines/Orders",
         "/fantasm/instances?machine=Orders&status=running",
+        "/fantasm/instances?machine=Orders&status=paused",
         "/fantasm/instances?machine=Orders&status=failed",
         "/fantasm/instances?machine=Orders&status=completed",
         "/fantasm/instances?machine=Orders&status=cancelled",
@@ -145,11 +146,11 @@ def test_a_machine_can_be_started_from_its_page(client: FlaskClient) -> None:
     """The form posts to the start path; it lies in no region that a refresh changes while it answers."""
     machine = page(client, "/machines/Mails")
 
-    form = machine.one("form")
+    form = machine.one("form", class_="start")
     assert ("post", "/fantasm/fsm/Mails/") == (form.attributes["method"], form.attributes["action"])
     assert ["button", "span"] == [each.tag for each in form.content if isinstance(each, Element)]
     regions = [each for each in machine.walk() if "data-live" in each.attributes]
-    assert [] == [form for region in regions for form in region.all("form")]
+    assert [] == [form for region in regions for form in region.all("form", data_start="")]
 
 
 def test_a_machine_has_its_diagram_with_counts(stage: Stage, client: FlaskClient) -> None:
@@ -551,7 +552,9 @@ def test_statuses_of_a_machine_are_tiles_that_lead_on(stage: Stage, client: Flas
 
     tiles = page(client, "/machines/Orders").one("ul", id="statuses").all("a")
 
-    assert ["0 running", "1 failed", "0 completed", "1 cancelled"] == [each.text for each in tiles]
+    assert ["0 running", "0 paused", "1 failed", "0 completed", "1 cancelled"] == [
+        each.text for each in tiles
+    ]
     assert [f"/fantasm/instances?machine=Orders&status={each.text.split()[1]}" for each in tiles] == [
         each.attributes["href"] for each in tiles
     ]

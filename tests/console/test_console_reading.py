@@ -33,7 +33,11 @@ from fantasm_gcp.console.wording import (
 from fantasm_gcp.core.records import InstanceStatus, Outcome
 
 PACKAGE = Path(console.__file__).parent
-PATHS = ("/", "/machines/Orders", "/instances", "/instances/a", "/machines/Nope")
+STEP = f"/instances/a/steps/{step('a', n=1).name}"
+PATHS = (
+    *("/", "/machines/Orders", "/instances", "/instances/a", "/machines/Nope"),
+    *("/failures", "/failures?machine=Orders&state=Pay&fingerprint=f00", STEP, "/instances/a/steps/nope"),
+)
 
 
 @pytest.fixture
@@ -106,7 +110,7 @@ def test_glyphs_are_hidden_and_have_words_beside_them(client: FlaskClient, path:
 
 def test_every_status_has_its_glyph_and_they_differ() -> None:
     """A status or outcome that is added to the engine needs a glyph here."""
-    assert {*InstanceStatus, *Outcome, "queued", "waiting", "collecting", "retrying"} == set(GLYPHS)
+    assert {*InstanceStatus, *Outcome, "queued", "parked", "waiting", "collecting", "retrying"} == set(GLYPHS)
     assert len(GLYPHS) == len(set(GLYPHS.values()))
 
 

@@ -9,6 +9,7 @@ import logging
 import re
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from console_stage import (
@@ -28,11 +29,21 @@ from console_stage import (
 from flask.testing import FlaskClient
 
 from fantasm_gcp.core.definition import Machine, State, Transition
-from fantasm_gcp.core.names import InstanceId
+from fantasm_gcp.core.names import InstanceId, instance_id, step_name
+from fantasm_gcp.core.records import Hold
 from fantasm_gcp.errors import ConflictError, Problem, RefusedError, StoreError, UnavailableError
 
 HOSTILE = """"><script>alert(1)</script><img src=x onerror='alert(2)'>{{ 7*7 }}&amp;\u202e"""
-PATHS = ("/", "/machines/Orders", "/instances", "/instances/a")
+STEP = f"/instances/a/steps/{step('a').name}"
+PATHS = (
+    "/",
+    "/machines/Orders",
+    "/instances",
+    "/instances/a",
+    "/failures",
+    "/failures?fingerprint=f00",
+    STEP,
+)
 
 
 @pytest.fixture
@@ -83,6 +94,52 @@ def test_hostile_steps_are_text(stage: Stage, client: FlaskClient) -> None:
     assert HOSTILE == page.one("article").one("p", class_="error").text
     shown = page.one("section", id="over").one("pre").text
     assert {HOSTILE: [HOSTILE]} == json.loads(shown)
+
+
+@pytest.mark.parametrize("editable", [True, False])
+def test_a_hostile_failure_is_text(stage: Stage, client: FlaskClient, editable: bool) -> None:
+    """On the page of failures, of their group, and of the step, where the context is to be edited."""
+    named = HOSTILE.replace("/", "")  # which no name has: it would be another address
+    at = replace(step("a"), branch=named, event=named, state=named)
+    context = json.dumps({HOSTILE: ["</textarea>" + HOSTILE]}).encode() if editable else HOSTILE.encode()
+    failed = task(at, failed=True, error=HOSTILE, context=context)
+    stage.history.tasks_ = [
+        failed,
+        task(replace(at, machine=HOSTILE, target=HOSTILE), failed=True, error=HOSTILE, fingerprint=HOSTILE),
+    ]
+
+    for path in (
+        "/failures",
+        "/failures?fingerprint=f00",
+        f"/failures?machine={quote(HOSTILE)}&fingerprint={quote(HOSTILE)}",
+    ):
+        page = read_page(client.get(f"/fantasm{path}").text)
+        assert_harmless(page)
+        assert HOSTILE in [each.text for each in page.all("p", class_="error")]
+    page = read_page(client.get(f"/fantasm/instances/a/steps/{quote(failed.step.name)}").text)
+    assert_harmless(page)
+    assert HOSTILE == page.one("p", class_="error").text
+    areas = page.all("textarea")
+    assert editable == bool(areas)
+    if editable:
+        assert {HOSTILE: ["</textarea>" + HOSTILE]} == json.loads(str(areas[0].content[0]))
+
+
+def test_hostile_holds_and_receivers_are_text(stage: Stage, client: FlaskClient) -> None:
+    """Notes are what an operator typed; who is told of an end is what a start said."""
+    stage.history.holds_ = [
+        Hold("default", "Orders", each, NOW - 9, HOSTILE) for each in ("", "Pay", HOSTILE)
+    ]
+    page = read_page(client.get("/fantasm/machines/Orders").text)
+    assert_harmless(page)
+    assert 3 == len(page.all("span", class_="message", dir="auto"))
+
+    name = instance_id("W", NOW, "0" * 16)
+    told = (step_name(name, "main", "pseudo-init", "pseudo-init", "Only", 0),)
+    stage.history.instances_ = [replace(instance("a", "completed"), on_complete=(HOSTILE,), told=told)]
+    page = read_page(client.get("/fantasm/instances/a").text)
+    assert_harmless(page)
+    assert HOSTILE in page.one("dl", id="facts").text
 
 
 def test_a_hostile_log_is_text(stage: Stage, client: FlaskClient) -> None:
@@ -221,6 +278,7 @@ def test_a_store_that_fails_is_said_on_a_page(
     """The error is shown, and so is where to try again."""
     stage.history.broken = error
 
+    path = path.partition("?")[0]
     answer = client.get(f"/fantasm{path}?status=")
 
     page = read_page(answer.text)

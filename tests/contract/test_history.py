@@ -1,4 +1,4 @@
-"""Reading logs, and scrubbing, on every Datastore there is."""
+"""What the API and the console read, and scrubbing, on every Datastore there is."""
 
 from __future__ import annotations
 
@@ -8,9 +8,22 @@ from pathlib import Path
 import pytest
 from scrubbed import left, rows, scrub, write
 
-from fantasm_gcp.core.names import MAIN, InstanceId
-from fantasm_gcp.core.records import Commit, LogLine, Step, Upsert
+from fantasm_gcp.core.context import Failure
+from fantasm_gcp.core.names import MAIN, InstanceId, StepName, instance_id, step_name
+from fantasm_gcp.core.records import (
+    Commit,
+    Hold,
+    Instance,
+    InstanceStatus,
+    LogLine,
+    Step,
+    Task,
+    TaskStatus,
+    Upsert,
+)
+from fantasm_gcp.engine.history import FailureGroup, instance_of, told_by
 from fantasm_gcp.errors import RefusedError
+from fantasm_gcp.gateways.history import GROUPED
 from fantasm_gcp.gateways.scrubbing import INSTANCES_PER_PAGE, KEYS_PER_STEP
 from fantasm_gcp.testing import Harness
 
@@ -122,6 +135,166 @@ def test_wrong_requests_for_logs_are_refused(harness, path, status):
     answer = harness.client.get(f"/fantasm/api/instances/{path.format(name=name)}")
 
     assert (status, True) == (answer.status_code, "error" in answer.json)
+
+
+def a_task(instance, n, status="failed", *, machine="Talk", state="Only", why="f0"):
+    step = Step(InstanceId(instance), machine, MAIN, "Only", "again", state, n)
+    failure = Failure(f"Error: {why}", "Traceback", why) if why else None
+    return Task(step, b'{"n": 1}', "default", "POST", 1_800_000_000.0, TaskStatus(status), failure=failure)
+
+
+def an_instance(name, parent=None, **more):
+    return Instance(
+        InstanceId(name),
+        "Talk",
+        InstanceStatus.RUNNING,
+        1_800_000_000.0,
+        StepName("first"),
+        "hash",
+        parent=parent,
+        **more,
+    )
+
+
+def put_all(harness, given):
+    for first in range(0, len(given), 400):
+        put(harness, *given[first : first + 400])
+
+
+def test_failed_steps_are_grouped(harness):
+    """By machine, state and fingerprint, the largest first; what is retried or parked has not failed."""
+    tasks = [a_task("a", n, state=("Only", "Other")[n % 3 == 0], why=("f1", "f2")[n % 2]) for n in range(12)]
+    tasks += [a_task("b", 0, machine="Quiet"), a_task("b", 1, "queued"), a_task("b", 2, "parked")]
+    put(harness, *tasks)
+    history = harness.fantasm.history
+
+    found = history.failure_groups("", "")
+
+    assert found.complete
+    assert [
+        ("Talk", "Only", "f1", 4),
+        ("Talk", "Only", "f2", 4),
+        ("Quiet", "Only", "f0", 1),
+        ("Talk", "Other", "f1", 2),
+        ("Talk", "Other", "f2", 2),
+    ] == sorted(
+        ((each.machine, each.state, each.fingerprint, each.count) for each in found.groups),
+        key=lambda each: (each[1] == "Other", -each[3], each[2]),
+    )
+    assert [4, 4, 2, 2, 1] == [each.count for each in found.groups]
+    for each in found.groups:
+        at = (each.example.step.machine, each.example.step.target, each.example.failure.fingerprint)
+        assert (each.machine, each.state, each.fingerprint) == at
+    assert [2, 2] == [each.count for each in history.failure_groups("Talk", "Other").groups]
+    assert [1] == [each.count for each in history.failure_groups("Quiet", "").groups]
+    assert () == history.failure_groups("Gone", "").groups
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_more_failed_steps_than_are_read_are_counted(harness, more):
+    """What was read is a sample then: its groups have the numbers that there are, and it says so."""
+    tasks = [a_task("a", n, why="f1" if n % 10 else "f2") for n in range(GROUPED + more)]
+    put_all(harness, tasks)
+
+    found = harness.fantasm.history.failure_groups("Talk", "")
+
+    assert (more == 0) == found.complete
+    expected = [GROUPED - GROUPED // 10, GROUPED // 10 + more]
+    assert [("f1", expected[0], False), ("f2", expected[1], False)] == [
+        (each.fingerprint, each.count, each.more) for each in found.groups
+    ]
+
+
+def test_a_failed_step_without_an_error_is_in_a_group_of_its_own(harness):
+    """Rows are data: one may lack what every failed step has."""
+    bare = a_task("a", 0, why="")
+    put(harness, bare)
+
+    found = harness.fantasm.history.failure_groups("", "").groups
+
+    assert (FailureGroup("Talk", "Only", "", 1, False, replace(bare, context=b"")),) == found
+
+
+def test_pages_of_failed_steps_have_each_once(harness):
+    """Of a machine, a state and a fingerprint, or of all, with their contexts."""
+    mine = [a_task("a", n, why="f1") for n in range(5)]
+    put(harness, *mine, a_task("a", 5, why="f2"), a_task("a", 6, state="Other", why="f1"))
+    history = harness.fantasm.history
+    found, cursor = [], ""
+    while len(found) < 20:
+        page = history.failures("Talk", "Only", "f1", 2, cursor)
+        found += page.items
+        cursor = page.cursor
+        if not cursor:
+            break
+
+    assert mine == sorted(found, key=lambda each: each.step.n)
+    assert [7, 6, 6] == [
+        len(history.failures(*names, 10, "").items)
+        for names in (("", "", ""), ("Talk", "", "f1"), ("Talk", "Only", ""))
+    ]
+    with pytest.raises(RefusedError):
+        history.failures("", "", "", 10, "cut")
+
+
+def test_steps_are_counted_by_status(harness):
+    """Of an instance, of a machine, of a state of it."""
+    put(harness, *(a_task("a", n, "parked", state=("Only", "Other")[n % 2]) for n in range(5)))
+    put(harness, a_task("a", 5, "waiting"), a_task("b", 0, "parked"))
+    count = harness.fantasm.history.count_steps
+
+    assert (5, 1) == (
+        count(TaskStatus.PARKED, instance=InstanceId("a")),
+        count(TaskStatus.WAITING, instance=InstanceId("a")),
+    )
+    assert (6, 4, 0) == (
+        count(TaskStatus.PARKED, machine="Talk"),
+        count(TaskStatus.PARKED, machine="Talk", state="Only"),
+        count(TaskStatus.PARKED, machine="Quiet"),
+    )
+
+
+def test_children_are_those_of_one_instance(harness):
+    """In pages; grandchildren are not among them."""
+    children = [an_instance(f"child-{n}", InstanceId("a")) for n in range(3)]
+    put(harness, an_instance("a"), *children, an_instance("grandchild", InstanceId("child-0")))
+    history = harness.fantasm.history
+
+    first = history.children(InstanceId("a"), 2, "")
+    rest = history.children(InstanceId("a"), 2, first.cursor)
+
+    assert children == sorted((*first.items, *rest.items), key=lambda each: each.id)
+    assert (2, ()) == (len(first.items), history.children(InstanceId("grandchild"), 2, "").items)
+
+
+def test_holds_are_those_of_this_service_the_longest_first(harness):
+    """Another service of the project has its own."""
+    mine = [Hold("default", "Talk", state, 1000.0 - n, f"n{n}") for n, state in enumerate(("", "Only"))]
+    put(harness, *mine)
+    assert mine[::-1] == list(harness.fantasm.history.holds())
+
+
+@pytest.mark.parametrize("machine", ["M", "a--b", "M-20260101000000-x", "x-key-y"])
+def test_a_step_s_name_tells_its_instance(machine):
+    """Whatever the machine is called; what is no name of a step tells none."""
+    for name in (instance_id(machine, 1.5e9, "0123456789abcdef"), f"{machine}-key-{'a1' * 12}"):
+        assert name == instance_of(step_name(name, "main_f0-1", "a--b", "x", "y--z", 3))
+        assert instance_of(name) is None
+    assert [None] * 3 == list(map(instance_of, ("", "x" * 600, "0123abcd-M-20260101000000-0123--main")))
+
+
+def test_who_was_told_depends_on_the_end():
+    """Of one that was told and is not known any more nothing is said."""
+    names = [instance_id("W", 1.5e9, f"{n:016x}") for n in range(2)]
+    steps = tuple(step_name(each, MAIN, "pseudo-init", "pseudo-init", "Only", 0) for each in names)
+    told = an_instance("a", on_complete=("W", "https://x.example/"), on_failure=("Sad",), told=steps)
+    done = replace(told, status=InstanceStatus.COMPLETED)
+    assert [("W", names[0]), ("https://x.example/", names[1])] == [
+        (each.receiver, each.instance) for each in told_by(done)
+    ]
+    failed = replace(told, status=InstanceStatus.FAILED, told=steps[:1])
+    assert [("Sad", names[0])] == [(each.receiver, each.instance) for each in told_by(failed)]
+    assert () == told_by(replace(done, told=()))
 
 
 def test_a_scrub_leaves_what_is_to_stay_and_nothing_else(harness):

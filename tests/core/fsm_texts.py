@@ -43,6 +43,9 @@ state_machines:
   logging: persistent
   use_run_once_semaphore: true
   guarantee: exactly_once
+  on_complete: [Report-2, 'https://hooks.example/reports?of=all']
+  on_failure: http://localhost:8080/failed
+  pin_version: true
   states:
   - name: Open
     action: Open
@@ -72,7 +75,15 @@ state_machines:
     fan_in_group: owner
     transactional: true
     transitions:
-    - {event: summed, to: Close}
+    - {event: summed, to: Check}
+  - name: Check
+    action: Check
+    join: true
+    fan_in_max: 50
+    on_error: doubtful
+    transitions:
+    - {event: checked, to: Close}
+    - {event: doubtful, to: Done}
   - name: Close
     action: Close
     exit: shop.doors.lock_up
@@ -82,6 +93,9 @@ state_machines:
     entry: ring
     exit: leave
     final: true
+- name: Report-2
+  states:
+  - {name: End, initial: true, final: true}
 """
 
 # The blocks of Fantasm's published tutorial, as it prints them, with a namespace for the modules of their

@@ -15,7 +15,7 @@ SMALL = "state_machines: [{name: M, states: [{name: S, initial: true, final: tru
 @pytest.mark.fantasm(7, 8, 9, 11, 13, 16, 17, 18, 19, 21, 51, 55, 57, 64, 66)
 def test_every_attribute_arrives():
     """One file with every attribute there is, at every level, and what it comes to."""
-    machine = machine_of(EVERYTHING)
+    machine = parse_text(EVERYTHING, "f").machine("Report")
     retry = RetryPolicy(3, 86400, 1, 60, 4)
     assert (machine.queue, machine.target, machine.retry) == ("reports", "v2.worker", retry)
     assert machine.context_types == (
@@ -24,6 +24,11 @@ def test_every_attribute_arrives():
         ("owner", "shop.owners.parse"),
     )
     assert machine.persistent_logging
+    assert (machine.on_complete, machine.on_failure, machine.pin_version) == (
+        ("Report-2", "https://hooks.example/reports?of=all"),
+        ("http://localhost:8080/failed",),
+        True,
+    )
     opened, empty = machine.states[0].transitions
     assert (
         Transition(
@@ -40,9 +45,11 @@ def test_every_attribute_arrives():
         Transition("empty", "Done", "shop.notes.note", "reports", "v2.worker", Countdown(3600, 3600), retry)
         == empty
     )
-    page, collect, close, done = machine.states[1:]
+    page, collect, check, close, done = machine.states[1:]
     assert (page.entry, page.continuation_countdown) == ("shop.pages.turn", 2.5)
     assert (collect.fan_in, collect.fan_in_group, collect.transactional) == (30, "owner", True)
+    assert (check.join, check.fan_in_max, check.on_error) == (True, 50, "doubtful")
+    assert [False, False, True, True, False, False] == [each.collects for each in machine.states]
     assert Countdown(1.5, 30) == close.transitions[0].countdown
     assert "shop.reports.count_down" == close.transitions[0].action
     assert State("Done", entry="shop.reports.ring", exit="shop.reports.leave", final=True) == done

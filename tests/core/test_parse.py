@@ -364,7 +364,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file():
         "6:9: error: name 'B_' is not allowed; a name is 1 to 50 letters, digits and dashes, for example B",
         "7:3: error: unknown attribute 'colour' on machine 'B_'; known here: name, namespace, queue, target, "
         "countdown, task_retry_limit, task_age_limit, min_backoff_seconds, max_backoff_seconds, "
-        "max_doublings, context_types, logging, guarantee, states",
+        "max_doublings, context_types, logging, guarantee, on_complete, on_failure, pin_version, states",
         "10:13: error: fan_in must be a number, not the text 'soon'; write it in digits, like 30",
         "11:14: error: initial must be true or false, not the text 'no'; write false, without quotes",
         "13:1: error: unknown attribute 'other' on the file; known here: root_url, import, state_machines",

@@ -68,8 +68,8 @@ def test_a_fan_in_group_needs_a_fan_in():
     """There is nothing to tell apart otherwise."""
     text = HEAD + first_state("fan_in_group: owner") + PLAIN
     assert problems(text) == [
-        "6:19: error: state 'A' has a fan_in_group, but no fan_in; write for how many seconds contexts are "
-        "collected, like 'fan_in: 30', or remove the group"
+        "6:19: error: state 'A' has a fan_in_group, but neither fan_in nor join; "
+        "write how contexts are collected, like 'fan_in: 30' or 'join: true', or remove the group"
     ]
     assert 1 == len(problems(text.replace("owner", "owner\n    fan_in: soon")))
 
@@ -165,6 +165,7 @@ def test_a_machines_countdown_leaves_its_fan_ins_alone():
     [
         ("pseudo-init", "it stands for the start of an instance"),
         ("pseudo-final", "it stands for the end of a branch"),
+        ("pseudo-operator", "it stands for an operator's command"),
     ],
 )
 def test_names_of_the_engine_are_reserved(name, why):

@@ -29,6 +29,12 @@ REVIEW = machine(
     state("ReviewAndRecoverState", ("ok", "FinalState"), final=True),
     state("FinalState", final=True),
 )
+HARVEST = machine(
+    "Harvest",
+    state("List", ("page", "Fetch"), ("nothing", "Report"), initial=True, continuation=True),
+    state("Fetch", ("ok", "Report"), ("gone", "Report"), on_error="gone"),
+    state("Report", final=True, join=True, transactional=True),
+)
 LOOPS = machine(
     "Loops",
     state("A", ("go", "B"), ("again", "A"), ("once-more", "A"), initial=True, continuation=True),
@@ -57,6 +63,7 @@ def random_machine(seed: int, states: int | None = None, transitions: int | None
             final=chance.random() < 0.3,
             continuation=chance.random() < 0.2,
             fan_in=chance.choice([None, None, None, 0.25, 3.0, 3600.0]),
+            join=chance.random() < 0.1,
             transactional=chance.random() < 0.2,
             transitions=tuple(leaving[number]),
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from drawn_machines import LOOPS, REVIEW, SINGLE, SUBSCRIBER, machine, pairs, random_machine, state
+from drawn_machines import HARVEST, LOOPS, REVIEW, SINGLE, SUBSCRIBER, machine, pairs, random_machine, state
 
 from fantasm_gcp.core.definition import Machine, State, Transition
 from fantasm_gcp.diagram import StateCounts, render_svg
@@ -170,6 +170,23 @@ def test_roles_are_drawn_and_not_only_coloured() -> None:
     assert classes(count) == ["card", "inner"]
     assert words(send) == ["SendEmail", "continuation"]
     assert words(count) == ["CountEmail", "fan-in 3 s", "transactional"]
+
+
+def test_a_join_is_marked_in_words_and_with_a_glyph_of_its_own() -> None:
+    """Nobody takes it for a fan-in or for a plain state; what leads to it on an error is an arrow like others."""
+    root = parsed(render_svg(HARVEST, None, lambda name: f"/{name}"))
+    report, count = box(root, "Report"), box(parsed(render_svg(SUBSCRIBER)), "CountEmail")
+    assert words(report) == ["Report", "join", "transactional"]
+    glyphs = [
+        [each.get("d") for each in drawn.iter(f"{SVG}path") if each.get("class") == "glyph"]
+        for drawn in (report, count)
+    ]
+    assert [2, 2] == list(map(len, glyphs))
+    assert glyphs[0][0] not in glyphs[1]
+    assert "Report: final, join, transactional" in [each.get("aria-label") for each in root.iter(f"{SVG}a")]
+    assert ["page", "nothing", "ok", "gone"] == [
+        each.get("data-event") for each in having(root, "data-event")
+    ]
 
 
 def test_counts_are_badges_with_a_glyph_and_a_word() -> None:

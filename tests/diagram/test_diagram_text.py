@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from drawn_machines import LOOPS, REVIEW, SUBSCRIBER, machine, pairs, random_machine, state
+from drawn_machines import HARVEST, LOOPS, REVIEW, SUBSCRIBER, machine, pairs, random_machine, state
 
 from fantasm_gcp.core.definition import Machine
 from fantasm_gcp.diagram import render_dot, render_mermaid
@@ -46,6 +46,12 @@ def test_mermaid_of_the_documented_example() -> None:
         "    transactional\n"
         "  end note\n"
     )
+
+
+def test_a_join_says_so() -> None:
+    """In the label of its node, and in its note."""
+    assert '  "Report" [label="Report\\njoin\\ntransactional", peripheries=2];\n' in render_dot(HARVEST)
+    assert "  note right of Report\n    join\n    transactional\n  end note\n" in render_mermaid(HARVEST)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -66,6 +66,16 @@ ODD_VALUES = [
         "FantasmScrubber",
         "Events.OK",
     ),
+    *(
+        "[Report, Report]",
+        "https://a@b",
+        "http://localhost/x",
+        "[ok, 'https://c']",
+        "500",
+        "501",
+        "Page",
+        "Mail",
+    ),
     *("NUMBER", "BROKEN", "import", ".", "/", "fsm.yaml", "part.yaml", "|\n  x", ">-\n  y"),
 ]
 ODD_OBJECTS: list[Any] = [

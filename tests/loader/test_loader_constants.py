@@ -333,3 +333,57 @@ def test_names_stand_for_themselves_where_nothing_may_be_imported(package, tmp_p
     assert ["EVENT", "Events.OK", "MY_EVENT"] == [each.event for each in found.states[0].transitions]
     assert (("ARGUMENT", "int"),) == found.context_types
     assert f"{name}.names" not in sys.modules
+
+
+def on_error(written: str, *events: str, namespace: str = "", transition: str = "") -> str:
+    """The machine above, with an on_error at line 8, column 15."""
+    text = machine(*events, namespace=namespace, state="final: on", transition=transition)
+    return text.replace("    final: on\n", f"    on_error: {written}\n", 1)
+
+
+@pytest.mark.parametrize(
+    ("written", "event", "expected"),
+    [
+        ("Events.OK", "Events.OK", "fine"),
+        ("fine", "Events.OK", "fine"),
+        ("Events.OK", "fine", "fine"),
+        ("EVENT", "{package}.names.EVENT", "ok"),
+        ("{package}.other.EVENT", "other", "other"),
+        ("EVENT", "ok", "ok"),
+    ],
+)
+def test_an_event_on_errors_may_be_a_constant_as_any_other(names, written, event, expected):
+    """However the two are written, they are the same event."""
+    package = names.partition(".")[0]
+    text = on_error(written, event, namespace=names).replace("{package}", package)
+    (found,) = parse_text(text, "f")
+    assert (expected, [expected]) == (found.states[0].on_error, events(text))
+
+
+def test_an_event_on_errors_means_the_one_that_is_written_alike(names):
+    """Even where that one comes from the namespace of its transition."""
+    other = names.replace(".names", ".other")
+    text = on_error("EVENT", "EVENT", transition=f"namespace: {other}")
+    (found,) = parse_text(text, "f")
+    assert ("other", ["other"]) == (found.states[0].on_error, events(text))
+
+
+def test_an_event_on_errors_that_is_no_text_is_told_at_its_place(names):
+    """In the words for any event."""
+    (problem,) = told(on_error("Events.NUMBER", "ok", namespace=names))
+    assert problem.startswith("8:15: error: on_error 'Events.NUMBER' is no constant that holds text")
+    (problem,) = told(on_error("BAD", "ok", namespace=names))
+    assert problem.startswith(
+        "8:15: error: the constant 'BAD' is 'not a name': on_error 'not a name' is not allowed"
+    )
+
+
+def test_a_constant_that_cannot_be_had_is_told_once_for_an_event_and_for_errors(names):
+    """Who corrects the transition corrects both; where they differ there is nothing to compare with."""
+    assert 1 == len(told(on_error("Events.NONE", "Events.NONE", namespace=names)))
+    assert 1 == len(told(on_error("ok", "Events.NONE", namespace=names)))
+    (problem,) = told(on_error("EVENT", "fine", namespace=names))
+    assert (
+        "8:15: error: state 'S' has no transition on 'ok', which is its on_error; its events are: 'fine'"
+        == problem
+    )

@@ -8,7 +8,7 @@ import pytest
 from fsm_texts import EVERYTHING, TUTORIAL_FAN_IN, TUTORIAL_REVIEW, TUTORIAL_SEND, VALID
 from mutations import mutated
 
-from fantasm_gcp.core.definition import Definitions
+from fantasm_gcp.core.definition import Definitions, Machine
 from fantasm_gcp.core.parse import BUILT_IN_MACHINES
 from fantasm_gcp.errors import DefinitionError, Problem
 from fantasm_gcp.loader import BUILT_IN_FILE, parse_text
@@ -75,6 +75,15 @@ def check_places(problems: tuple[Problem, ...], text: str, file: str) -> None:
         assert (3 if each.source.strip() else 1) == len(str(each).splitlines()), each
 
 
+def check_receivers(found: Definitions, machine: Machine) -> None:
+    """Who is told is a machine of the file or a URL, once; and there are records to tell it by."""
+    for receivers in (machine.on_complete, machine.on_failure):
+        assert len(set(receivers)) == len(receivers)
+        assert all(each in found.machines or "://" in each for each in receivers)
+    needs = [state.join or state.on_error or state.fan_in for state in machine.states]
+    assert "exactly_once" == machine.guarantee or not any([*needs, machine.on_complete, machine.on_failure])
+
+
 def check_definitions(found: Definitions) -> None:
     """What is promised of definitions holds for those that come out of a damaged file as well."""
     assert found.root.startswith("/")
@@ -84,16 +93,21 @@ def check_definitions(found: Definitions) -> None:
         assert [machine.initial] == [state for state in machine.states if state.initial]
         assert len({state.name for state in machine.states}) == len(machine.states)
         assert any(state.final for state in machine.states)
+        check_receivers(found, machine)
         for state in machine.states:
             assert (machine.name, "states", state.name) in found.places
             assert state.final or state.action
-            assert not (state.fan_in is not None and state.continuation)
-            assert not (state.exit and (state.continuation or state.fan_in is not None))
+            assert 1 >= (state.fan_in is not None) + state.join + state.continuation
+            assert not (state.join and state.initial)
+            assert state.collects or (state.fan_in_group, state.fan_in_max) == (None, None)
+            assert state.fan_in_max is None or 1 <= state.fan_in_max <= 500
+            assert not (state.exit and (state.continuation or state.collects))
+            assert state.on_error is None or state.transition(state.on_error)
             assert len({each.event for each in state.transitions}) == len(state.transitions)
             for transition in state.transitions:
                 to = machine.state(transition.to)
                 assert to is not None
-                assert not (to.fan_in is not None and transition.countdown)
+                assert not (to.collects and transition.countdown)
                 least, most = transition.retry.min_backoff_seconds, transition.retry.max_backoff_seconds
                 assert least is None or most is None or least <= most
 

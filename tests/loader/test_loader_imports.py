@@ -109,7 +109,7 @@ def test_a_file_that_imports_may_have_an_empty_list_of_machines(tmp_path):
          "2:3: error: an import stands in an item of its own"),
         ("import: a.yaml\n  import: b.yaml", "2:3: error: an import stands in an item of its own"),
         ("import:", "2:3: error: import has no value"),
-        ("import: {a: b}", "2:11: error: import must be a file's name or a list of names, not a mapping"),
+        ("import: {a: b}", "2:11: error: import must be a file's name or a list of them, not a mapping"),
         ("import: !x a", "2:11: error: the tag '!x' is not allowed"),
     ],
 )  # fmt: skip
@@ -270,7 +270,7 @@ def test_a_name_of_no_file_is_told(tmp_path, name, message):
         ("import:\n", "1:1: error: import has no value; write one, or remove the line"),
         ("import: []\n", "1:9: error: import is empty; write a file's name, or remove the line"),
         ("import: ''\n", "1:1: error: import is empty; write some text, or remove the line"),
-        ("import: {a: b}\n", "1:9: error: import must be a file's name or a list of names, not a mapping"),
+        ("import: {a: b}\n", "1:9: error: import must be a file's name or a list of them, not a mapping"),
         ("import: [[a.yaml]]\n", "1:10: error: import must be a single value, not a list"),
         ("import: 3\n", '1:9: error: import must be text, but YAML reads 3 as the number 3; write "3"'),
         ("import: [!x a]\n", "1:10: error: the tag '!x' is not allowed"),
@@ -398,3 +398,43 @@ def test_a_tree_of_no_file_imports_nothing():
     with pytest.raises(DefinitionError) as caught:
         parse_definitions(source)
     assert ["text cannot import 'a.yaml': it is no file"] == [each.message for each in caught.value.problems]
+
+
+def test_a_machine_of_any_file_may_start_at_the_end_of_another(tmp_path):
+    """Imported or importing, before or behind; with the place of its own file where there is none."""
+    path = write(
+        tmp_path,
+        fsm="import: [a.yaml, b.yaml]\n" + machine("M", "on_complete: [A, B]"),
+        a=machine("A", "on_failure: B"),
+        b=machine("B", "on_failure: M"),
+    )
+    found = load_definitions(path, built_in=None)
+    assert (("A", "B"), ("B",)) == (found.machine("M").on_complete, found.machine("A").on_failure)
+    assert () == found.warnings
+    (tmp_path / "b.yaml").write_text(machine("B", "on_failure: N"))
+    assert ["b.yaml:3:15: error: there is no machine 'N'; the machines are: 'M', 'A', 'B'"] == told(path)
+
+
+@pytest.mark.parametrize("missing", ["import: [", "[]", "state_machines: {}", "import: nowhere.yaml"])
+def test_a_machine_may_stand_in_a_file_that_cannot_be_read(tmp_path, missing):
+    """That is the one problem."""
+    path = write(tmp_path, fsm="import: a.yaml\n" + machine("M", "on_complete: A"), a=missing)
+    (problem,) = told(path)
+    assert "there is no machine" not in problem
+
+
+def test_the_machines_of_the_library_start_at_no_end(tmp_path):
+    """They are part of the definitions, and still nobody's receivers."""
+    path = write(tmp_path, fsm=machine("M", "on_complete: FantasmScrubber"))
+    with pytest.raises(DefinitionError, match="machine 'FantasmScrubber' is built in; name one of your own"):
+        load_definitions(path)
+
+
+def test_a_machine_may_stand_in_a_file_that_is_too_deep(tmp_path):
+    """It is not unknown, and what is too deep is told."""
+    chain = {f"f{n}": f"import: f{n + 1}.yaml\n" for n in range(MAX_IMPORT_DEPTH)}
+    path = write(tmp_path, fsm="import: f0.yaml\n" + machine("M", "on_complete: A"), **chain)
+    (tmp_path / f"f{MAX_IMPORT_DEPTH}.yaml").write_text(machine("A"))
+    assert [f"the imports are deeper than {MAX_IMPORT_DEPTH} files"] == [
+        each.split("error: ")[1] for each in told(path)
+    ]

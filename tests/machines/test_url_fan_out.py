@@ -11,7 +11,7 @@ import pytest
 import responses
 
 from fantasm_gcp.core.names import StepName
-from fantasm_gcp.engine.start import redrive
+from fantasm_gcp.engine.redriving import redrive
 from machines.stage import DELIVERIES, RUNS, all_over, committed, entities, finish, started, steps
 from machines.url_fan_out import API
 

@@ -38,7 +38,7 @@ def render_settings() -> str:
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
     for each in fields(Settings):
         if "variable" in each.metadata:
-            default = f"`{each.default}`" if each.default != "" else ""
+            default = f"`{each.default}`" if each.default not in ("", ()) else ""
             rows.append(f"| `{each.metadata['variable']}` | {default} | {each.metadata['doc']} |")
     return "\n".join(rows) + "\n"
 

@@ -20,6 +20,8 @@ VENDORS = {
     "werkzeug": ("web", "console", "local", "testing", "cli"),
     "click": ("cli",),
     "yaml": ("loader",),
+    "requests": ("gateways",),
+    "urllib3": ("gateways",),
 }
 
 

@@ -24,3 +24,21 @@ class Page:
 
     def execute(self, context: Any, obj: Any) -> str:
         return "ok"
+
+
+class Fork:
+    def execute(self, context: Any, obj: Any) -> str:
+        context.fork()
+        context.fork()
+        return "ok"
+
+
+class Once:
+    def execute(self, context: Any, obj: Any) -> str:
+        context.once("call", int)
+        return "ok"
+
+
+class Spawn:
+    def execute(self, context: Any, obj: Any) -> None:
+        context.spawn("Told", {}, join=True)

@@ -15,7 +15,7 @@ from typing import Any
 from google.cloud import datastore
 
 from fantasm_gcp.core.names import StepName
-from fantasm_gcp.engine.start import redrive
+from fantasm_gcp.engine.redriving import redrive
 from fantasm_gcp.testing import Harness, Rpc
 from fantasm_gcp.testing.adversary import Adversary
 

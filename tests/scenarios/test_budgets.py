@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from fantasm_gcp.core.names import InstanceId
+from fantasm_gcp.engine.operating import pause
 from fantasm_gcp.testing import Harness, Rpc
 
 HERE = Path(__file__).parent
@@ -26,6 +28,8 @@ class Bill:
     deletes: int = 0
 
     def around(self, rpc: Rpc, carry_out: Callable[[], Any]) -> Any:
+        if rpc.method == "RunQuery" and "FantasmHold" in str(rpc.request):
+            return carry_out()  # once in five seconds, for all steps of a process together
         self.rpcs[rpc.method] += 1
         response = carry_out()
         if rpc.method == "Lookup":
@@ -144,3 +148,71 @@ def test_a_duplicate_at_the_end_of_a_branch_looks_for_the_end_again(harness):
     harness.answer(attempt)
     cost = bill(harness, lambda: harness.answer(attempt))
     assert {"Lookup": 2, "RunQuery": 1} == cost.rpcs
+
+
+def test_an_arrival_at_a_join_is_the_end_of_a_branch_and_an_entry(harness):
+    """join arrival: 3 RPCs, 4 reads, 2 writes, 1 delete."""
+    harness.start("Join/")
+    deliver(harness, "One")
+    cost = deliver(harness, "Two")
+    assert {"Lookup": 1, "Commit": 1, "RunQuery": 1} == cost.rpcs
+    assert (4, 2, 1) == (cost.reads, cost.writes, cost.deletes)
+
+
+def test_the_last_arrival_releases_the_join(harness):
+    """release: 5 RPCs more, of them three queries; the join's own step reads its entries by a query."""
+    harness.start("Join/")
+    deliver(harness, "One")
+    deliver(harness, "Two")
+    deliver(harness, "Two")
+    release = deliver(harness, "Two")
+    assert {"Lookup": 1, "Commit": 2, "RunQuery": 4, "CreateTask": 1} == release.rpcs
+    assert (6, 4, 1) == (release.reads, release.writes, release.deletes)
+    joined = deliver(harness, "Merge")
+    assert {"Lookup": 1, "Commit": 2, "RunQuery": 4} == joined.rpcs
+    assert (2, 4) == (joined.writes, joined.deletes)
+
+
+def test_the_end_of_an_instance_is_three_queries_and_a_commit(harness):
+    """In flight, failed, waiting at joins: none."""
+    harness.start("Line/")
+    deliver(harness, "One")
+    deliver(harness, "Two")
+    cost = deliver(harness, "Three")
+    assert {"Lookup": 1, "Commit": 2, "RunQuery": 3} == cost.rpcs
+    assert (5, 2, 1) == (cost.reads, cost.writes, cost.deletes)
+
+
+def test_telling_an_end_adds_two_writes_and_a_create(harness):
+    """In the commit of the end."""
+    harness.start("Told/")
+    cost = deliver(harness, "One")
+    assert {"Lookup": 1, "Commit": 2, "RunQuery": 3, "CreateTask": 1} == cost.rpcs
+    assert (4, 1) == (cost.writes, cost.deletes)
+
+
+def test_a_call_that_is_remembered_is_a_lookup_and_a_commit(harness):
+    """once: 2 RPCs, 1 read, 1 write more than a linear step."""
+    harness.start("Once/")
+    cost = deliver(harness, "One")
+    assert {"Lookup": 2, "Commit": 2, "CreateTask": 1} == cost.rpcs
+    assert (3, 3, 1) == (cost.reads, cost.writes, cost.deletes)
+
+
+def test_waiting_for_a_child_is_a_row_and_a_look_at_its_end(harness):
+    """One write at the spawn; at the child's end a deletion, a lookup and the look for the parent's end."""
+    harness.start("Parent/")
+    spawning = deliver(harness, "One")
+    assert {"Lookup": 1, "Commit": 1, "CreateTask": 1, "RunQuery": 1} == spawning.rpcs
+    assert 4 == spawning.writes
+    cost = deliver(harness, "One")
+    assert {"Lookup": 2, "Commit": 3, "RunQuery": 6, "CreateTask": 1} == cost.rpcs
+
+
+def test_parking_a_step_is_a_transaction(harness):
+    """Lookup, begin, lookup, commit: no attempt, no history."""
+    instance = harness.start("Line/").json["instance"]
+    pause(harness.fantasm.services, InstanceId(instance))
+    cost = deliver(harness, "One")
+    assert {"Lookup": 2, "BeginTransaction": 1, "Commit": 1} == cost.rpcs
+    assert (6, 1, 0) == (cost.reads, cost.writes, cost.deletes)

@@ -15,7 +15,7 @@ from google.api_core.exceptions import Aborted
 from google.cloud import datastore
 
 from fantasm_gcp.core.names import StepName
-from fantasm_gcp.engine.start import redrive
+from fantasm_gcp.engine.redriving import redrive
 from fantasm_gcp.local.rpc import RpcError
 from fantasm_gcp.testing import Harness
 

@@ -8,7 +8,8 @@ import pytest
 from failing import Script
 
 from fantasm_gcp.core.names import StepName
-from fantasm_gcp.engine.start import redrive
+from fantasm_gcp.engine.redriving import redrive
+from fantasm_gcp.errors import NotThereError
 from fantasm_gcp.testing import Harness
 
 HERE = Path(__file__).parent
@@ -90,7 +91,8 @@ def test_a_redriven_step_runs_again_under_a_new_name(harness):
     assert "running" == harness.get(f"instances/{instance}")["status"]
     harness.run()
     assert "completed" == harness.get(f"instances/{instance}")["status"]
-    assert not redrive(harness.fantasm.services, name)
+    with pytest.raises(NotThereError):
+        redrive(harness.fantasm.services, name)
 
 
 def test_an_outcome_of_an_earlier_epoch_is_dropped(harness):

@@ -10,7 +10,7 @@ import pytest
 
 from fantasm_gcp.core.names import StepName
 from fantasm_gcp.core.records import Entry, window_key
-from fantasm_gcp.engine.start import redrive
+from fantasm_gcp.engine.redriving import redrive
 from fantasm_gcp.testing import Harness
 
 HERE = Path(__file__).parent

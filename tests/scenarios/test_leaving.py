@@ -16,7 +16,8 @@ from fantasm_gcp import HaltMachineError, StartError
 from fantasm_gcp.core.names import StepName
 from fantasm_gcp.core.records import Commit, InstanceStatus, Update, instance_key
 from fantasm_gcp.core.spreading import Bounds
-from fantasm_gcp.engine.start import redrive
+from fantasm_gcp.engine.redriving import redrive
+from fantasm_gcp.errors import NotThereError
 from fantasm_gcp.testing import Crash, Harness, Rpc
 
 HERE = Path(__file__).parent
@@ -200,7 +201,8 @@ def test_an_instance_that_was_halted_is_not_redriven(harness):
     """There is nothing to redrive: its steps are over."""
     instance = finish(harness, "HaltingAll/", status="cancelled")
     for each in steps(harness, instance):
-        assert not redrive(harness.fantasm.services, StepName(each["step"]))
+        with pytest.raises(NotThereError):
+            redrive(harness.fantasm.services, StepName(each["step"]))
 
 
 # -- queues, targets, headers, countdowns -----------------------------------------------------------------

@@ -12,6 +12,21 @@ from fantasm_gcp.testing import Harness, Rpc
 
 FSM = Path(__file__).parents[2] / "fsm.yaml"
 STEP = "/fantasm/fsm/MyMachine/InitialState/ok/FinalState/"
+COMMANDS = [
+    *(
+        f"/fantasm{api}/instances/nope/{each}"
+        for api in ("", "/api")
+        for each in ("cancel", "pause", "resume")
+    ),
+    *(f"/fantasm{api}/instances/nope/redrive" for api in ("", "/api")),
+    *(f"/fantasm{api}/instances/nope/steps/nope/redrive" for api in ("", "/api")),
+    *(f"/fantasm{api}/holds/release" for api in ("", "/api")),
+    "/fantasm/api/redrive",
+    "/fantasm/failures/redrive",
+    "/fantasm/holds",
+]
+"""What is posted to alone."""
+
 PATHS = [
     "/fantasm/",
     "/fantasm/machines/MyMachine",
@@ -24,6 +39,15 @@ PATHS = [
     "/fantasm/api/instances",
     "/fantasm/api/instances/nope",
     "/fantasm/api/instances/nope/steps/nope",
+    "/fantasm/api/instances/nope/children",
+    "/fantasm/api/instances/nope/logs",
+    "/fantasm/api/failures",
+    "/fantasm/api/failures/steps",
+    "/fantasm/sweep",
+    "/fantasm/api/holds",
+    "/fantasm/failures",
+    "/fantasm/instances/nope/steps/nope",
+    *COMMANDS,
     "/fantasm/graphviz/MyMachine/",
     "/fantasm/graph/MyMachine",
     "/fantasm/whatever",
@@ -55,6 +79,15 @@ def test_outside_local_mode_every_path_is_closed(closed, path, method):
         assert 403 == answer.status_code
     else:
         assert (403, True) == (answer.status_code, "FANTASM_MODE=local" in answer.json["error"])
+
+
+def test_every_path_of_ours_is_tried():
+    """The list above has them all; what is in the paths does not matter to who may come in."""
+    app = Flask("rules")
+    Fantasm(app, Settings(mode="local", definitions=str(FSM)))
+    paths = app.url_map.bind("localhost")
+    tried = {paths.match(path, method)[0] for path in PATHS for method in ("GET", "POST")}
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} - tried == {"static"}
 
 
 def test_every_path_is_under_the_prefix():
@@ -96,7 +129,40 @@ def test_a_page_of_another_site_cannot_start_anything(harness):
     assert 200 == harness.start("MyMachine/", headers={"Sec-Fetch-Site": "none"}).status_code
 
 
-@pytest.mark.parametrize("path", [path for path in PATHS if "nope" in path or "whatever" in path])
+OWN = ("http://localhost", "http://LOCALHOST", "https://localhost", None)
+OTHERS = ("http://evil.example", "http://localhost:81", "http://localhost.evil.example", "null", "", "x")
+
+
+@pytest.mark.parametrize("path", [*COMMANDS, "/fantasm/fsm/MyMachine/", "/fantasm/api/holds"])
+def test_a_form_of_another_site_is_refused(harness, path):
+    """By its origin, and by what browsers say of where it comes from; programs say neither."""
+    for origin in OTHERS:
+        answer = harness.client.post(path, headers={"Origin": origin})
+        assert (403, True) == (answer.status_code, "page of another site" in answer.json["error"]), origin
+    for site in ("cross-site", "same-site"):
+        headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Origin": "http://localhost"}
+        assert 403 == harness.client.post(path, headers=headers).status_code
+    for origin in OWN:
+        headers = {"Sec-Fetch-Site": "same-origin"} | ({"Origin": origin} if origin else {})
+        assert 403 != harness.client.post(path, headers=headers).status_code, origin
+    assert [] == list(harness.datastore.query(kind="FantasmHold").fetch())
+
+
+def test_a_link_of_another_site_leads_to_pages(harness):
+    """Somebody follows it; its page cannot read or change anything by that."""
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Origin": "null"}
+    assert 200 == harness.client.get("/fantasm/failures", headers=headers).status_code
+    assert (
+        403
+        == harness.client.get(
+            "/fantasm/failures", headers=headers | {"Sec-Fetch-Mode": "no-cors"}
+        ).status_code
+    )
+
+
+@pytest.mark.parametrize(
+    "path", [each for each in PATHS if each not in COMMANDS and ("nope" in each or "whatever" in each)]
+)
 def test_what_is_not_there_is_404(harness, path):
     """With a sentence, not a traceback."""
     answer = harness.client.get(path)
@@ -115,6 +181,10 @@ def test_what_is_not_there_is_404(harness, path):
         ("/fantasm/api/instances?cursor=abcd", 400),
         ("/fantasm/api/instances?status=odd", 400),
         ("/fantasm/api/instances?machine=Nope", 404),
+        ("/fantasm/api/failures?machine=" + "x" * 501, 400),
+        ("/fantasm/api/failures?state=%C3%A9", 400),
+        ("/fantasm/api/failures/steps?cursor=abcd", 400),
+        ("/fantasm/api/failures/steps?limit=0", 400),
         ("/fantasm/graph/MyMachine?format=pdf", 400),
         ("/fantasm/graph/Nope", 404),
         ("/fantasm/api/instances/" + "x" * 2000, 404),
@@ -199,4 +269,4 @@ def test_instances_are_listed_newest_first_with_filters_and_a_cursor(harness):
     assert [] == harness.get("instances?status=running")["instances"]
     assert 5 == len(harness.get("instances?status=completed")["instances"])
     counts = {each["machine"]: each["instances"] for each in harness.get("machines")["machines"]}
-    assert {"running": 0, "completed": 3, "failed": 0, "cancelled": 0} == counts["MyMachine"]
+    assert {"running": 0, "paused": 0, "completed": 3, "failed": 0, "cancelled": 0} == counts["MyMachine"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fantasm_gcp.builtin import MACHINES as BUILT_IN
 from fantasm_gcp.testing import Harness
 
 FSM = Path(__file__).parents[2] / "fsm.yaml"
@@ -144,7 +145,8 @@ def test_an_unknown_machine_is_not_found_and_the_known_ones_are_named(harness):
     """404 with the machine names."""
     answer = harness.start("Nope/")
     assert 404 == answer.status_code
-    assert ["SendSubscriberEmail", "MyMachine", "FantasmScrubber"] == answer.json["machines"]
+    assert ["SendSubscriberEmail", "MyMachine", *BUILT_IN] == answer.json["machines"]
+    assert "Nope" == answer.json["machine"]
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 405), ("PUT", 405), ("DELETE", 405)])
