@@ -5,13 +5,14 @@ export PYTHON
 
 BIN = .venv/bin
 
-.PHONY: help run test lint format clean
+.PHONY: help run test soak lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make run      run the sample application and its demonstration on this machine, until Ctrl-C'
 	@echo '              (make run ARGS=--exit ends after the demonstration; ARGS="--port 8081" moves it)'
 	@echo 'make test     everything that CI checks: make lint, then the tests (ARGS is for pytest)'
+	@echo 'make soak     simulated runs of the engine against every kind of fault (SEEDS=20000; FROM is the first)'
 	@echo 'make lint     format, lint, types, import fences'
 	@echo 'make format   put the code into its format'
 	@echo 'make clean    remove what these made: .venv, caches, and the data of make run'
@@ -22,6 +23,13 @@ run:
 
 test: lint
 	@$(BIN)/python -m pytest --quiet $(ARGS)
+
+SEEDS = 10000
+FROM = 0
+
+soak:
+	@sh .ci/venv.sh test
+	@$(BIN)/python -m fantasm_gcp.testing.simulation $(SEEDS) --from $(FROM) --processes 2
 
 lint:
 	@sh .ci/venv.sh test

@@ -115,10 +115,10 @@ def record_failure(
     renewed = not failed.given_up and _outlives_its_task(services, after)
     if renewed:
         now = services.clock()
-        after = replace(after, epoch=after.epoch + 1, unanswered=0, created=now, due=now)
-    try:
-        services.store.commit(Commit((Update(after, stored.version), *map(Upsert, lines))))
-    except (ConflictError, UnavailableError):
+        after = replace(
+            after, epoch=after.epoch + 1, unanswered=0, created=now, due=now, looks=0, overdue=None
+        )
+    if not _written(services, stored, after, lines):
         return Answer("retry", "another delivery of this step was faster")
     message = after.failure.error if after.failure else ""
     if renewed:
@@ -145,12 +145,35 @@ def put_off(
         overdue=None,
         status=TaskStatus.QUEUED,
     )
-    try:
-        services.store.commit(Commit((Update(task, stored.version), *map(Upsert, lines))))
-    except (ConflictError, UnavailableError):
+    if not _written(services, stored, task, lines):
         return Answer("retry", "another delivery of this step was faster")
     enqueue(services, [task])
     return Answer("later", str(later))
+
+
+def _written(services: Services, stored: Stored[Task], after: Task, lines: Sequence[LogLine]) -> bool:
+    """Writes a step's row at the version it was loaded at; whether that succeeded.
+
+    That the sweeper has looked at the step meanwhile is no change of it.
+    """
+    for attempt in range(services.limits.contention_tries):
+        try:
+            services.store.commit(Commit((Update(after, stored.version), *map(Upsert, lines))))
+        except (ConflictError, UnavailableError):
+            services.back_off(attempt)
+            current: Stored[Task] | None = services.store.lookup([after.key])[0]
+            if current is None or _looked_at(stored.row, current.row) != current.row:
+                return False
+            stored = current
+            if after.epoch == current.row.epoch:
+                after = _looked_at(after, current.row)
+        else:
+            return True
+    return False
+
+
+def _looked_at(task: Task, current: Task) -> Task:
+    return replace(task, looks=current.looks, overdue=current.overdue)
 
 
 def _outlives_its_task(services: Services, task: Task) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from fantasm_gcp.core.commits import cancelled
-from fantasm_gcp.core.definition import PSEUDO_FINAL
+from fantasm_gcp.core.definition import AT_LEAST_ONCE, PSEUDO_FINAL
 from fantasm_gcp.core.names import MAIN, InstanceId, instance_id
 from fantasm_gcp.core.records import (
     Commit,
@@ -158,6 +158,10 @@ def hold(services: Services, machine: str, state: str = "", note: str = "") -> H
     Each process learns of it within five seconds. Raises ``UnknownMachineError`` too.
     """
     _check(services, machine, state)
+    if services.definitions.machine(machine).guarantee == AT_LEAST_ONCE:
+        raise CommandError(
+            f"machine {machine!r} keeps no records (at_least_once): nothing of it can be parked"
+        )
     held = Hold(services.store.service, machine, state, services.clock(), note)
     services.store.commit(Commit((Upsert(held),)))
     return held

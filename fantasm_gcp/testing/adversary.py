@@ -14,6 +14,7 @@ from fantasm_gcp.testing.faults import Crash, Rpc
 from fantasm_gcp.testing.harness import Harness
 from fantasm_gcp.testing.strand import Strand
 
+
 class Adversary:
     """Runs a harness to its end against bad luck.
 

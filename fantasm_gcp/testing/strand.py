@@ -1,4 +1,4 @@
-"""A strand of calls that runs up to its next RPC whenever it is stepped: a delivery, or an operator's command.
+"""Strands of calls that run up to their next RPC whenever they are stepped: deliveries, commands.
 
 Each strand has a thread, but only the one that is stepped runs. Threads are used again: starting one takes as
 long as several RPCs.
@@ -70,7 +70,7 @@ class Strand:
             self.over = True
 
     def step(self) -> None:
-        """Runs it up to its next RPC, or to its end. Raises what it raised, and ``RuntimeError`` if it hangs."""
+        """Runs it up to its next RPC, or its end. Raises what it raised, ``RuntimeError`` if it hangs."""
         self._hand.go.release()
         if not self._hand.stopped.acquire(timeout=_WAIT):
             raise RuntimeError("a delivery hangs")

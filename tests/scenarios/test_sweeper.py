@@ -413,6 +413,21 @@ def test_a_restamp_while_the_action_runs_costs_its_commit_nothing(harness):
     assert ["completed"] == statuses(harness)
 
 
+def test_a_restamp_while_an_attempt_fails_does_not_hide_the_failure(harness):
+    """Each attempt counts: with one retry there are two of them."""
+    calls = []
+
+    def act(context):
+        calls.append(1)
+        sweep_later(harness)
+        raise ValueError("again")
+
+    Acts.act = act
+    start(harness, "Twice")
+    harness.run()
+    assert (2, ["failed"]) == (len(calls), statuses(harness))
+
+
 def test_a_restamp_while_a_transaction_runs_makes_it_run_again_and_count_once(harness):
     """What it wrote before is rolled back with it."""
     calls = []

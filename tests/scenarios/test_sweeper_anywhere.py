@@ -429,6 +429,16 @@ def is_look_for_end(rpc):
     return "in_flight" in [each.property_filter.property.name for each in filters]
 
 
+def test_a_position_among_the_instances_that_is_unknown_is_left(harness):
+    """A newer version knows more statuses."""
+    store = harness.fantasm.services.store
+    sweep(harness)
+    (stored,) = store.lookup([watermark_key("default")])
+    store.commit(Commit((Update(replace(stored.row, instances="dreaming/x"), stored.version),)))
+    assert sweep(harness)["finished"]
+    assert "" == store.lookup([watermark_key("default")])[0].row.instances
+
+
 def end_unseen(harness):
     """An instance whose last step was committed by a worker that died, and whose task is gone."""
     instance = start(harness)

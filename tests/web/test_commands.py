@@ -284,6 +284,7 @@ def test_failed_steps_are_redriven_by_machine_state_and_fingerprint(operated, st
         ("holds", {}, 400, "machine is missing"),
         ("holds", {"machine": "Wolk"}, 404, "unknown machine 'Wolk'"),
         ("holds", {"machine": "Work", "state": "Itm"}, 404, "has no state 'Itm'"),
+        ("holds", {"machine": "Light"}, 409, "keeps no records"),
         ("holds", {"machine": "Work", "note": "x" * 1001}, 400, "1,001 characters"),
         ("holds", {"machine": "Work", "note": "\udcff"}, 400, "note is not a text"),
         ("holds/release", {"machine": "Work"}, 404, "'Work' is not held"),
