@@ -20,7 +20,13 @@ from fantasm_gcp.core.records import (
 from fantasm_gcp.core.step import landing
 from fantasm_gcp.engine.enqueue import enqueue
 from fantasm_gcp.engine.ports import Services
-from fantasm_gcp.errors import CommandError, ConflictError, NotThereError, UnavailableError
+from fantasm_gcp.errors import (
+    CommandError,
+    ConflictError,
+    MissingDefinitionError,
+    NotThereError,
+    UnavailableError,
+)
 
 
 def redrive(
@@ -74,13 +80,13 @@ def redrive(
 def _changed(services: Services, task: Task, context: bytes | None, skip: str | None) -> Task:
     """The step with what the operator chose for it. Raises ``CommandError``."""
     if context is None and skip is None:
-        return task
+        return replace(task, skip=None)  # an earlier redrive may have chosen an event
     if task.role is not Role.ACTION:
         raise CommandError("this step runs no action: it can be run again, but not changed or skipped")
     if context is not None:
         try:
             services.codec.decode(context)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, MissingDefinitionError) as error:
             raise CommandError(f"this cannot be a context: {error}") from error
         task = replace(task, context=context)
     if skip:

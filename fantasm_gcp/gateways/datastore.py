@@ -109,7 +109,7 @@ class DatastoreStore:
         return bool(self.wire.run(query))
 
     def steps(self, where: Mapping[str, str], after: str, limit: int) -> Sequence[StepName]:
-        query = Query(Task.kind, where, limit, keys_only=True, after=after)
+        query = Query(Task.kind, {**where, "service": self.service}, limit, keys_only=True, after=after)
         return [StepName(each.entity.key.path[-1].name) for each in self.wire.run(query)]
 
     def joins_waiting(self, instance: InstanceId) -> Sequence[str]:

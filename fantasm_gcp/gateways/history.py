@@ -81,7 +81,7 @@ class DatastoreHistory:
 
     def _sample(self, machine: str, state: str) -> _Sample:
         sample = _Sample()
-        query = Query(Task.kind, _failed(machine, state, ""), GROUPED + 1)
+        query = Query(Task.kind, self._failed(machine, state, ""), GROUPED + 1)
         for each in self._store.wire.stream(query):
             if not sample.has_room:
                 sample.complete = False
@@ -91,13 +91,18 @@ class DatastoreHistory:
 
     def _counted(self, group: FailureGroup) -> FailureGroup:
         """A group of a sample with the number that there is of it."""
-        where = _failed(group.machine, group.state, group.fingerprint)
+        where = self._failed(group.machine, group.state, group.fingerprint)
         count = max(group.count, self._count(Task.kind, where))
         return replace(group, count=count, more=count >= COUNTED_BY_READING)
 
     def failures(self, machine: str, state: str, fingerprint: str, limit: int, cursor: str) -> Page[Task]:
-        where = _failed(machine, state, fingerprint)
+        where = self._failed(machine, state, fingerprint)
         return self._page(Query(Task.kind, where, limit, cursor=_cursor(cursor)))
+
+    def _failed(self, machine: str, state: str, fingerprint: str) -> dict[str, str]:
+        """The equal properties of this service's failed steps; no more of them than are asked for."""
+        where = {"status": TaskStatus.FAILED, "machine": machine, "state": state, "fingerprint": fingerprint}
+        return {name: value for name, value in where.items() if value} | {"service": self._store.service}
 
     def count_steps(
         self, status: TaskStatus, *, instance: InstanceId | None = None, machine: str = "", state: str = ""
@@ -145,12 +150,6 @@ def _cursor(text: str) -> bytes:
         return base64.b64decode(text.encode(), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
         raise RefusedError("the cursor is not one that a page answered") from error
-
-
-def _failed(machine: str, state: str, fingerprint: str) -> dict[str, str]:
-    """The equal properties of failed steps; no more of them than are asked for."""
-    where = {"status": TaskStatus.FAILED, "machine": machine, "state": state, "fingerprint": fingerprint}
-    return {name: value for name, value in where.items() if value}
 
 
 @dataclass(slots=True)

@@ -498,7 +498,7 @@ def write_row(row: Row, entity: Any, service: str) -> None:
     """Fills in an entity's properties, all but the context."""
     to = Properties(entity)
     to.number("format", FORMAT)
-    to.text("service", service, indexed=isinstance(row, Hold | Instance))
+    to.text("service", service, indexed=isinstance(row, Hold | Instance | Task))
     if isinstance(row, Task):
         to.text("overdue", _overdue_of(row, service), indexed=True)
         _write_task(row, to)

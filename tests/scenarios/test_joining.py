@@ -145,9 +145,7 @@ def test_a_failed_branch_that_is_skipped_goes_on_to_the_join(harness):
     harness.run()
     items = sorted({0, 1, 2, 3} - {second["context"]["item"]})
     assert [items] == Seen.of("Merge")
-    outcomes = Counter(
-        each["status"] for each in harness.get(f"instances/{instance}")["steps"]["items"]
-    )
+    outcomes = Counter(each["status"] for each in harness.get(f"instances/{instance}")["steps"]["items"])
     assert 2 == outcomes["skipped"]
 
 
@@ -294,7 +292,9 @@ def test_joins_hold_against_the_adversary(seed):
     chance = random.Random(seed)
     Seen.begin()
     with Harness(HERE / "joining.yaml") as harness:
-        url = chance.choice(["Grouped/?n=7&colours=2&then=next", "Report/?n=3&loops=3&then=last", "Parent/?n=3"])
+        url = chance.choice(
+            ["Grouped/?n=7&colours=2&then=next", "Report/?n=3&loops=3&then=last", "Parent/?n=3"]
+        )
         name = start(harness, url)
         Adversary(harness, seed).run()
         shown = harness.get(f"instances/{name}?limit=1000")
@@ -303,7 +303,11 @@ def test_joins_hold_against_the_adversary(seed):
         for each in shown["steps"]["items"]:
             if each["status"] == "completed" and each["entries"] is not None:
                 entries[each["state"]] += each["entries"]
-        expected = {"Grouped": {"Merge": 7, "Total": 3}, "Report": {"Merge": 9, "Last": 1}, "Parent": {"Merge": 1}}
+        expected = {
+            "Grouped": {"Merge": 7, "Total": 3},
+            "Report": {"Merge": 9, "Last": 1},
+            "Parent": {"Merge": 1},
+        }
         assert expected[url.partition("/")[0]] == entries
 
 

@@ -36,7 +36,9 @@ def run(harness, url, failures=0):
 
 
 def rows_left(harness):
-    return [f"{kind} {each.key.name}" for kind in KINDS for each in harness.datastore.query(kind=kind).fetch()]
+    return [
+        f"{kind} {each.key.name}" for kind in KINDS for each in harness.datastore.query(kind=kind).fetch()
+    ]
 
 
 def statuses(harness, machine):
@@ -289,7 +291,9 @@ def test_tasks_of_a_pinned_machine_go_to_the_version_that_started_it(harness):
         for each in getattr(rpc.request, "requests", [rpc.request]):
             if rpc.method in ("CreateTask", "BatchCreateTasks"):
                 routing = each.task.app_engine_http_request.app_engine_routing
-                seen[each.task.name.rpartition("--")[0].rpartition("--")[2]].add((routing.version, routing.service))
+                seen[each.task.name.rpartition("--")[0].rpartition("--")[2]].add(
+                    (routing.version, routing.service)
+                )
         return carry_out()
 
     harness.around = around
