@@ -9,6 +9,7 @@ exactly there, and what its other threads were doing dies wherever it was.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,9 @@ from typing import Any
 
 import grpc
 
-ANY = "any"
+ANY = ""
+"""The pattern of every moment."""
+
 PATIENCE = 10.0
 """Seconds after which a worker that nobody kills goes on."""
 
@@ -41,11 +44,11 @@ class Appointments:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def make(self, kind: str, number: int) -> None:
-        """Asks for the ``number``-th moment from now whose text begins with ``kind``."""
+    def make(self, pattern: str, number: int) -> None:
+        """Asks for the ``number``-th moment from now of a pattern; moments read ``<kind> in <where>``."""
         (self._directory / _COUNT).write_bytes(b"")
         draft = self._directory / "draft"
-        draft.write_text(f"{number} {kind}")
+        draft.write_text(f"{number} {pattern}")
         draft.rename(self._directory / _OPEN)  # so that nobody reads half of it
 
     def taken(self) -> Taken | None:
@@ -87,11 +90,10 @@ class Moments:
             return
         try:
             number, _, wanted = (self._directory / _OPEN).read_text().partition(" ")
-            if wanted != ANY and not kind.startswith(wanted):
+            moment = f"{kind} in {where}"
+            if not re.match(wanted, moment) or self._count() < int(number):
                 return
-            if self._count() < int(number):
-                return
-            taken = self._directory / f"{_TAKEN}{os.getpid()} {os.getppid()} {kind} in {where}"
+            taken = self._directory / f"{_TAKEN}{os.getpid()} {os.getppid()} {moment}"
             (self._directory / _OPEN).rename(taken)
         except FileNotFoundError:
             return  # there is no appointment, or another thread was faster

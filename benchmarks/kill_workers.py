@@ -3,9 +3,10 @@
     python -m benchmarks.kill_workers [--kills 20] [--seed N] [--datastore local|gcloud] [--seconds 300]
 
 Instances of several machines run all the while. Each worker dies at a moment that was chosen for it: before
-or after an RPC, or inside an action. Now and then the Cloud Tasks or the local Datastore server is killed,
-too, and begins again on its data. Ends with status 0 when everything was done exactly once and nothing is
-left, with 1 when not or when the time is up: then data and logs are kept, and it says where.
+or after an RPC, or inside an action. In the first half of a run the local Datastore server is killed, too,
+and begins again on its data; in the second half the Cloud Tasks server is, and its tasks are deleted once.
+Ends with status 0 when everything was done exactly once and nothing is left, with 1 when not or when the time
+is up: then data and logs are kept, and it says where.
 """
 
 from __future__ import annotations

@@ -18,18 +18,27 @@ from google.cloud.tasks_v2 import Queue
 
 from benchmarks.appointments import ANY, POLL, Appointments, Taken
 from benchmarks.calling import Caller, TimeUpError
-from benchmarks.consistency import instances_of, rows_left, wrong_instances, wrong_records
-from benchmarks.deployment import Deployment
+from benchmarks.consistency import instances_of, rows_left, rows_of, wrong_instances, wrong_records
+from benchmarks.deployment import Deployment, Server
 from benchmarks.workload import MACHINES, wrong_counts
 from fantasm_gcp.gateways.clients import Channels, datastore_api, datastore_users, tasks_api
 from fantasm_gcp.settings import Settings
 
-MOMENTS = (
-    *("before Commit", "after Commit") * 3,
-    *("before CreateTask", "after CreateTask", "before BatchCreateTasks", "after BatchCreateTasks"),
-    *("before RunQuery", "after RunQuery", "after BeginTransaction", "after Lookup", "action", "action"),
+DECISIVE = (
+    "before Commit",
+    "after Commit",
+    "before (Batch)?Create",
+    "after (Batch)?Create",
+    "after RunQuery",
 )
-"""Where workers are killed; what decides most is there more often."""
+MOMENTS = (*DECISIVE, *DECISIVE, "before RunQuery", "after BeginTransaction", "after Lookup", "action")
+"""Where workers are killed, as patterns; what decides more is there more often."""
+
+PLACES = (
+    *("Chain Keep", "Tree Plant", "Tree Pick", "Tree Pack", "Crawl Split", "Crawl Brittle", "Crawl Merge"),
+    *("Crawl Total", "Family Bear", "Family Gather", "Child Leave", "Told Note", "fantasm sweep"),
+)
+"""Steps in which the more delicate things happen: half of the kills are meant for them."""
 
 STARTS = 2
 """Instances that are started before each kill."""
@@ -40,16 +49,16 @@ PATIENCE = 1.0
 AHEAD = 125.0
 """Seconds that a sweep's clock is ahead: more than the minute for which nothing is overdue, and a half."""
 
-FAR_AHEAD = 400.0
-"""The same for the sweeps at the end: they find what sweeps before them have put off, too.
+DAY_AHEAD = 25 * 3600.0
+"""The same for the sweeps at the end, and from one to the next.
 
-Less than the ten minutes by which the sweeper's memory lags behind, because it goes by the same clock.
+Once a day a sweep looks through everything, also for instances whose end nobody has seen.
 """
 
 LAST_SWEEPS = 3
 """Sweeps at the end, one after the other as long as instances run and no task is left."""
 
-IDLE_SECONDS = 0.5
+IDLE_SECONDS = 1.0
 """How long there has to be no task until a sweep, or the judgement, is due."""
 
 FAR_SECONDS = 60.0
@@ -98,23 +107,38 @@ class Killing:
         self._tasks.create_queue(parent=location, queue=Queue(name=self._queue))
 
     def run(self, kills: int) -> Figures:
-        """Kills so many workers, and a server now and then. Raises :class:`TimeUpError`."""
-        for number in range(kills):
-            for each in range(STARTS):
-                machine = MACHINES[(number * STARTS + each) % len(MACHINES)]
-                self._caller.start(machine, f"{self._seed}-{number}-{each}")
+        """Kills so many workers, half of them in each part. Raises :class:`TimeUpError`.
+
+        In the first part the Datastore server is killed, too, and everything has to end by itself.
+        In the second one tasks are lost: the Cloud Tasks server is killed, and all that is in the queue is
+        deleted. Then the sweeper has to be called, and its clock is ahead.
+        """
+        first = kills // 2
+        for number in range(first):
+            self._start(number)
+            if number % 5 == 2 and self._deployment.rows is not None:
+                self._kill_server(self._deployment.rows, "Datastore")
             if number % 4 == 3:
-                self._caller.sweep(AHEAD)
-            if number % 7 == 6:
-                self._kill_server()
-            if number == kills // 2:
-                self._lose_tasks()
+                self._caller.sweep(0)
             self._kill_worker()
-            self._hasten()
-        self._caller.wait()
-        self._await_end()
+        if self._ends(sweeps=0):
+            for number in range(first, kills):
+                self._start(number)
+                if (number - first) % 5 == 2:
+                    self._kill_server(self._deployment.tasks, "Cloud Tasks")
+                if number == (first + kills) // 2:
+                    self._lose_tasks()
+                if number % 4 == 3:
+                    self._caller.sweep(AHEAD)
+                self._kill_worker()
+                self._hasten()
+            self._ends(sweeps=LAST_SWEEPS)
         self._judge()
         return self._figures
+
+    def _start(self, number: int) -> None:
+        for each in range(number * STARTS, (number + 1) * STARTS):
+            self._caller.start(MACHINES[each % len(MACHINES)], f"{self._seed}-{each}")
 
     def close(self) -> None:
         """Lets go whoever still waits to be killed, and closes what is open. Idempotent."""
@@ -127,10 +151,14 @@ class Killing:
     # -- killing ------------------------------------------------------------------------------------------
 
     def _kill_worker(self) -> None:
-        self._appointments.make(self._chance.choice(MOMENTS), self._chance.randint(1, 4))
+        moment, number = self._chance.choice(MOMENTS), self._chance.randint(1, 4)
+        if self._chance.random() < 0.5:
+            moment = f"{self._chance.choice(DECISIVE)}.* in {self._chance.choice(PLACES)}"
+            number = (number + 1) // 2
+        self._appointments.make(moment, number)
         taken = self._await_taken(PATIENCE)
         if taken is None:
-            self._appointments.make(ANY, 1)
+            self._appointments.make(ANY, self._chance.randint(1, 6))
             taken = self._await_taken(max(0.0, self._deadline - time.monotonic()))
         if taken is None:
             raise TimeUpError("no worker does anything any more")
@@ -148,11 +176,9 @@ class Killing:
             time.sleep(POLL)
         return taken
 
-    def _kill_server(self) -> None:
-        rows, tasks = self._deployment.rows, self._deployment.tasks
-        server = tasks if rows is None else self._chance.choice([rows, tasks])
+    def _kill_server(self, server: Server, name: str) -> None:
         server.kill_and_begin_again()
-        self._figures.servers["Cloud Tasks" if server is tasks else "Datastore"] += 1
+        self._figures.servers[name] += 1
 
     def _lose_tasks(self) -> None:
         """Deletes every task: what was in the queue is found by the next sweep, or is lost."""
@@ -170,48 +196,56 @@ class Killing:
 
     # -- the end ------------------------------------------------------------------------------------------
 
-    def _await_end(self) -> None:
-        """Returns when no task is left and nothing runs, or nothing can make it run any more."""
-        sweeps = LAST_SWEEPS
+    def _ends(self, sweeps: int) -> bool:
+        """Waits until no task is left and nothing runs, and answers True.
+
+        As long as there are instances that run and no task, it sweeps, so many times at most; then nothing
+        makes them run any more: a fault.
+        """
+        self._caller.wait()
+        swept = 0
         idle_since: float | None = None
         while True:
             self._hasten()
-            now = time.monotonic()
             tasks = self._tasks_left()
-            if not tasks and not self._runs():
-                return
+            running = self._running()
+            now = time.monotonic()
+            if not tasks and not running:
+                return True
             idle_since = None if tasks else idle_since or now
             if idle_since is not None and now - idle_since > IDLE_SECONDS:
-                if not sweeps:
-                    return
-                self._caller.sweep(FAR_AHEAD)
+                if swept == sweeps:
+                    self._figures.faults.append(f"there is no task for what runs: {running}")
+                    return False
+                swept, idle_since = swept + 1, None
+                self._caller.sweep(swept * DAY_AHEAD)
                 self._caller.wait()
-                sweeps, idle_since = sweeps - 1, None
             if now > self._deadline:
-                raise TimeUpError(f"tasks left: {tasks[:5]}")
+                raise TimeUpError(f"tasks left: {tasks[:5]}, of {running}")
             time.sleep(0.1)
 
-    def _runs(self) -> bool:
+    def _running(self) -> list[str]:
+        """Some of the instances that have not ended."""
         query = self._client.query(kind="FantasmInstance")
         running = PropertyFilter("status", "=", "running")  # type: ignore[no-untyped-call]  # the client is untyped
         query.add_filter(filter=running)
-        query.keys_only()
-        return bool(list(query.fetch(limit=1)))
+        return [each["instance"] for each in query.fetch(limit=5)]
 
     def _tasks_left(self) -> list[str]:
         return [each.name for each in self._tasks.list_tasks(parent=self._queue)]
 
     def _judge(self) -> None:
-        figures, client = self._figures, self._client
-        instances = instances_of(client)
-        records = list(client.query(kind="FantasmStep").fetch())
-        figures.machines.update(row["machine"] for row in instances.values())
+        figures, api, place = self._figures, self._api, self._deployment.datastore
+        instances = instances_of(api, place)
+        records = list(rows_of(api, place, "FantasmStep"))
+        machines = {name: row.entity for name, row in instances.items()}
+        figures.machines.update(row["machine"] for row in machines.values())
         figures.steps = len(records)
-        figures.retried = sum(row["attempts"] > 1 for row in records)
+        figures.retried = sum(row.entity["attempts"] > 1 for row in records)
         figures.sweeps, figures.mended = self._caller.sweeps, self._caller.mended
         figures.repeated = self._caller.repeated
         figures.faults += wrong_instances(instances, self._caller.started, "Told")
         figures.faults += wrong_records(records, instances)
-        figures.faults += rows_left(client)
+        figures.faults += rows_left(api, place)
         figures.faults += [f"task {each} is left" for each in self._tasks_left()]
-        figures.faults += wrong_counts(client, instances)
+        figures.faults += wrong_counts(self._client, machines)

@@ -105,5 +105,5 @@ def carried(
         headers=kept,
         pages=tuple(Page(*each) for each in pages),
         started=float(headers[STARTED_HEADER]),
-        pinned=headers[PINNED_HEADER] if PINNED_HEADER in headers else None,
+        pinned=headers[PINNED_HEADER] if PINNED_HEADER in headers else None,  # noqa: SIM401  it has no get
     )

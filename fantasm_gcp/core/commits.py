@@ -60,7 +60,7 @@ def commit_of(
         if start.waiting is not None:
             mutations.append(Insert(start.waiting))
     if acted.stops_instance and instance is not None and instance.row.status is not InstanceStatus.CANCELLED:
-        stopped, deletion = cancelled(instance.row, following.note, task.queue, attempt.ended)
+        stopped, deletion = cancelled(instance.row, following.note, task.queue, task.target, attempt.ended)
         mutations.append(Update(stopped, instance.version))
         tasks.append(deletion)
     mutations.append(Insert(_record(stored.row, following, attempt, tasks)))
@@ -80,6 +80,7 @@ def _entries(task: Task, arrival: Arrival, following: Following, window: Window 
             task.step.name,
             each.context,
             following.acted.pages,
+            cause=following.acted.cause,
         )
         for each in arrival.contexts
     ]
@@ -98,10 +99,13 @@ def _joining(task: Task, joining: Joining, following: Following, round_: int) ->
         following.acted.pages,
         joining=instance,
         state=joining.state,
+        cause=following.acted.cause,
     )
 
 
-def cancelled(instance: Instance, note: str, queue: str, now: float) -> tuple[Instance, Task]:
+def cancelled(
+    instance: Instance, note: str, queue: str, target: str | None, now: float
+) -> tuple[Instance, Task]:
     """A stopped instance, and the step that deletes what it has in flight."""
     stopped = replace(
         instance,
@@ -110,7 +114,7 @@ def cancelled(instance: Instance, note: str, queue: str, now: float) -> tuple[In
         commands=instance.commands + 1,
         ended=None,
     )
-    return stopped, operation(stopped, Role.CANCEL, f"cancel{stopped.commands}", queue, now)
+    return stopped, operation(stopped, Role.CANCEL, f"cancel{stopped.commands}", queue, now, target=target)
 
 
 def _record(task: Task, following: Following, attempt: Attempt, tasks: Sequence[Task]) -> Record:

@@ -87,9 +87,9 @@ class Scope:
 
     ``client`` gives the Datastore client; inside the transaction of a transactional state it is another one.
     ``started`` is when the instance began, in seconds of the epoch. ``require`` gives the machine of a name,
-    or raises. ``failure`` is that of the step before, where its ``on_error`` led here. ``once`` and
-    ``children`` do what the context's methods of these names say. ``webhooks`` is for the built-in machine
-    that posts them. ``action`` is the dotted name of what runs at the moment, ``logger`` what it logs with.
+    or raises. ``once`` and ``children`` do what the context's methods of these names say. ``webhooks`` is for
+    the built-in machine that posts them. ``action`` is the dotted name of what runs at the moment, ``logger``
+    what it logs with.
     """
 
     instance: InstanceId
@@ -106,7 +106,6 @@ class Scope:
     spawned: list[Spawn] = field(default_factory=list)
     action: str = ""
     logger: Any = None
-    failure: Failure | None = None
     once: Callable[[str, Callable[[], Any]], Any] | None = None
     children: Callable[[], Sequence[Child]] | None = None
     webhooks: Any = None
@@ -160,11 +159,6 @@ class _Scoped:
         if self._scope.once is None:
             raise TypeError("there is no step to remember it for")
         return self._scope.once(name, function)
-
-    @property
-    def failure(self) -> Failure | None:
-        """Why the step before this one failed for good, where its ``on_error`` led here; else None."""
-        return self._scope.failure
 
     def children(self) -> Sequence[Child]:
         """The instances that this one spawned, with their status at this moment, in no particular order.
@@ -248,20 +242,30 @@ class _Scoped:
 class Context(_Scoped, dict[str, Any]):
     """The data of one branch: a dict. What it holds when the action returns goes on to the next step."""
 
-    __slots__ = ("_pages", "_scope")
+    __slots__ = ("_failure", "_pages", "_scope")
 
     def __init__(
         self,
         scope: Scope,
         data: Iterable[tuple[str, Any]] | Mapping[str, Any] = (),
         pages: tuple[Page, ...] = (),
+        failure: Failure | None = None,
     ) -> None:
         super().__init__(data)
         self._scope = scope
         self._pages = pages
+        self._failure = failure
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Context:
-        return Context(self._scope, deepcopy(dict(self), memo), self._pages)
+        return Context(self._scope, deepcopy(dict(self), memo), self._pages, self._failure)
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the step before this one failed for good, where its ``on_error`` led here; else None.
+
+        Behind a fan-in or a join each of the contexts has its own.
+        """
+        return self._failure
 
     @property
     def pages(self) -> tuple[Page, ...]:

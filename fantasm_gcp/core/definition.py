@@ -29,6 +29,9 @@ PSEUDO_INIT = "pseudo-init"
 PSEUDO_FINAL = "pseudo-final"
 """Event and state of the step that leaves a final state whose ``exit`` action is to run."""
 
+PSEUDO_JOIN = "pseudo-join"
+"""State of a step that releases joins where the deployment that noticed did not know the machine."""
+
 PSEUDO_OPERATOR = "pseudo-operator"
 """State of the steps that carry out an operator's command."""
 

@@ -110,11 +110,11 @@ def group_and_round(entry: str) -> tuple[str, int]:
     return group, int(round_)
 
 
-def released_branch(round_: int) -> str:
-    """The branch that begins with the release of a join."""
-    return f"join{round_}"
+def released_branch(round_: int, state: str) -> str:
+    """The branch that begins with the release of a join: each of a round has its own."""
+    return f"join{round_}-{digest(state, length=8)}"
 
 
 def is_release(step: str, instance: InstanceId) -> bool:
     """Whether a step's name is that of a released join."""
-    return re.match(rf"[0-9a-f]{{8}}-{re.escape(instance)}--join\d+--.*--0$", step) is not None
+    return re.match(rf"[0-9a-f]{{8}}-{re.escape(instance)}--join\d+-[0-9a-f]{{8}}--.*--0$", step) is not None

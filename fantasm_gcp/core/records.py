@@ -90,9 +90,9 @@ class Instance:
     its end, ``told`` the first steps of what its last end started for that.
 
     ``released`` are the steps of the joins that were released last, where they were several at once: one
-    alone is seen by being the only one in flight. ``closings`` counts releases and completions. ``commands`` counts what operators did to it,
-    because Datastore keeps the version of a row that is written as it was: a command that found the status
-    it wants would not be seen by who compares versions.
+    alone is seen by being the only one in flight. ``closings`` counts releases and completions, ``commands``
+    what operators did to it: Datastore keeps the version of a row that is written as it was, so a command
+    that found the status it wants would not be seen by who compares versions.
     """
 
     kind: ClassVar[str] = "FantasmInstance"
@@ -277,7 +277,8 @@ class Window:
 class Entry:
     """One context in a window, or at a join, until its batch commits.
 
-    ``joining`` is the instance, and ``state`` the join, of one that waits there.
+    ``joining`` is the instance, and ``state`` the join, of one that waits there. ``cause`` is the failure of
+    the step that sent it, where that one's ``on_error`` did.
     """
 
     kind: ClassVar[str] = "FantasmEntry"
@@ -288,6 +289,7 @@ class Entry:
     pages: tuple[Page, ...] = ()
     joining: InstanceId | None = None
     state: str = ""
+    cause: Failure | None = None
 
     @property
     def key(self) -> RowKey:

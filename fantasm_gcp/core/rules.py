@@ -16,6 +16,7 @@ from fantasm_gcp.core.definition import (
     EXACTLY_ONCE,
     PSEUDO_FINAL,
     PSEUDO_INIT,
+    PSEUDO_JOIN,
     PSEUDO_OPERATOR,
     RetryPolicy,
 )
@@ -30,6 +31,7 @@ _NO_PICKLE = REFUSED["pickle"]
 _RESERVED = {
     PSEUDO_INIT: "it stands for the start of an instance",
     PSEUDO_FINAL: "it stands for the end of a branch",
+    PSEUDO_JOIN: "it stands for the release of a join",
     PSEUDO_OPERATOR: "it stands for an operator's command",
 }
 

@@ -9,6 +9,7 @@ from fantasm_gcp.core.context import Failure, Page, Put, Remove
 from fantasm_gcp.core.definition import (
     PSEUDO_FINAL,
     PSEUDO_INIT,
+    PSEUDO_JOIN,
     PSEUDO_OPERATOR,
     Machine,
     RetryPolicy,
@@ -380,35 +381,58 @@ def _arrival(task: Task, first: Task, contexts: Sequence[Leaving], closes: float
     label = f"w{task.step.n}" if index == 0 else f"w{task.step.n}-{index}"
     window = replace(step, branch=nest(task.step.branch, label))
     group = group_name(step.instance, step.state, step.event, step.target, contexts[0].group)
-    opening = replace(first, step=window, due=closes, collection=Collection(group, window.name), pages=())
+    collection = Collection(group, window.name)
+    opening = replace(first, step=window, due=closes, collection=collection, pages=(), cause=None)
     return Arrival(group, tuple(contexts), opening)
 
 
-def release_of(
-    machine: Machine | None, instance: Instance, state: str, way: tuple[str, str] | None, now: float
-) -> Task:
-    """The step that runs a join's action with the contexts of this round that wait there.
+def deferred_release(instance: Instance, now: float) -> Task:
+    """The step that releases joins once a deployment has it that knows the machine; this one does not."""
+    branch = released_branch(instance.closings, PSEUDO_JOIN)
+    step = Step(instance.id, instance.machine, branch, PSEUDO_JOIN, PSEUDO_JOIN, PSEUDO_JOIN, n=0)
+    return _for_instance(step, instance, "default", now)
 
-    It fires the transition by which ``way`` (a state and an event) leads there, so that it has the queue,
-    target and policy of that one.
-    """
-    source, event = way or (PSEUDO_INIT, PSEUDO_INIT)
-    step = Step(instance.id, instance.machine, released_branch(instance.closings), source, event, state, n=0)
-    transition = transition_of(machine, step) if machine else None
-    queue = transition.queue if transition else None
-    window = join_window(instance.id, state)
+
+def deferred_start(instance: Instance, context: bytes, now: float) -> Task:
+    """The step that starts an instance once a deployment has it that knows the machine."""
+    step = Step(instance.id, instance.machine, MAIN, PSEUDO_INIT, PSEUDO_INIT, PSEUDO_INIT, n=0)
+    return replace(_for_instance(step, instance, "default", now), context=context)
+
+
+def _for_instance(step: Step, instance: Instance, queue: str, now: float) -> Task:
+    """A step that the engine itself makes, as the instance was started."""
     return Task(
         step,
         EMPTY,
-        queue_of(instance.headers) or queue or (machine.queue if machine else "default"),
+        queue_of(instance.headers) or queue,
         instance.method,
         now,
-        collection=Collection("", window, until=join_end(instance.id, state), round=instance.closings),
-        target=transition.target if transition else None,
         pinned=instance.pinned,
         headers=instance.headers,
         started=instance.started,
         created=now,
+    )
+
+
+def release_of(
+    machine: Machine, instance: Instance, state: str, way: tuple[str, str] | None, now: float
+) -> Task:
+    """The step that runs a join's action with the contexts of this round that wait there.
+
+    It fires the transition by which ``way`` (a state and an event) leads there, so that it has the queue,
+    target and policy of that one. A state that the machine has no more is told as a missing definition.
+    """
+    source, event = way or (PSEUDO_INIT, PSEUDO_INIT)
+    step = Step(
+        instance.id, instance.machine, released_branch(instance.closings, state), source, event, state, n=0
+    )
+    transition = transition_of(machine, step)
+    queue = transition.queue if transition else None
+    window = join_window(instance.id, state)
+    return replace(
+        _for_instance(step, instance, queue or machine.queue, now),
+        collection=Collection("", window, until=join_end(instance.id, state), round=instance.closings),
+        target=transition.target if transition else machine.target,
     )
 
 
@@ -445,7 +469,14 @@ def share_of(task: Task, label: str, now: float) -> Task:
 
 
 def operation(
-    instance: Instance, role: Role, branch: str, queue: str, now: float, context: bytes = EMPTY
+    instance: Instance,
+    role: Role,
+    branch: str,
+    queue: str,
+    now: float,
+    *,
+    target: str | None = None,
+    context: bytes = EMPTY,
 ) -> Task:
     """A step that carries out an operator's command on an instance; it belongs to that, and is in flight."""
     step = Step(instance.id, instance.machine, branch, PSEUDO_OPERATOR, role.value, PSEUDO_OPERATOR, n=0)
@@ -456,6 +487,8 @@ def operation(
         "POST",
         now,
         role=role,
+        target=target,
+        pinned=instance.pinned,
         started=instance.started,
         created=now,
     )

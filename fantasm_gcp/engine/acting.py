@@ -91,7 +91,6 @@ def prepare(services: Services, task: Task, started: float) -> Acting:
         client=services.store.client,
         require=services.definitions.machine,
         headers=dict(task.headers),
-        failure=task.cause,
         once=partial(_once, services, task),
         children=partial(_children, services, task),
         webhooks=services.webhooks,
@@ -99,7 +98,7 @@ def prepare(services: Services, task: Task, started: float) -> Acting:
     scope.logger = ContextLogger(step, scope, services.clock, machine.persistent_logging)
     if not task.context:
         raise StepError("the step's context is gone: the rows that its payload lay in were deleted")
-    context = Context(scope, services.codec.decode(task.context), task.pages)
+    context = Context(scope, services.codec.decode(task.context), task.pages, task.cause)
     before = _before(machine, state, task)
     return Acting(machine, state, before, services.actions, scope, context, StepObject())
 
@@ -192,7 +191,7 @@ def next_token(acting: Acting, task: Task) -> str:
     chain = digest(origin, str(task.step.n), length=8)
     page = Page(number, size, before, last=not acting.obj["has_more_results"], chain=chain)
     pages = (*task.pages, page)[-MOST_PAGES:]
-    acting.context = Context(acting.scope, acting.context, pages)
+    acting.context = Context(acting.scope, acting.context, pages, acting.context.failure)
     return "" if ends else following
 
 
@@ -205,20 +204,29 @@ def _is_empty(handed_on: Sequence[Any]) -> bool:
 
 def _once(services: Services, task: Task, name: str, function: Callable[[], Any]) -> Any:
     """What ``function`` answered, on this or on an earlier attempt of the step; see ``Context.once``."""
-    key = memo_key(task.step.name, name)
-    stored = services.store.lookup([key])[0]
+    stored = services.store.lookup([memo_key(task.step.name, name)])[0]
     if stored is None:
         value = _remembered(services, name, function())
         memo = Memo(task.step.name, task.step.instance, name, value, services.clock())
-        try:
-            services.store.commit(Commit((Insert(memo),)))
-        except AlreadyExistsError:  # another delivery was faster: what it remembers is what holds
-            stored = services.store.lookup([key])[0]
-        else:
-            return services.codec.decode(value)["value"]
-    if stored is None:
-        raise UnavailableError(f"what {name!r} answered is not remembered")
+        stored = _inserted(services, memo)
     return services.codec.decode(stored.row.value)["value"]
+
+
+def _inserted(services: Services, memo: Memo) -> Stored[Memo]:
+    """The memo as it is remembered: another delivery may have been faster, and then its memo holds.
+
+    What it tells of was done, so nothing is left untried to keep it from being done again.
+    """
+    for attempt in range(services.limits.contention_tries):
+        try:
+            return Stored(memo, services.store.commit(Commit((Insert(memo),)))[0])
+        except AlreadyExistsError:
+            found: Stored[Memo] | None = services.store.lookup([memo.key])[0]
+            if found is not None:
+                return found
+        except (ConflictError, UnavailableError):
+            services.back_off(attempt)
+    raise UnavailableError(f"what {memo.name!r} answered is not remembered")
 
 
 def _remembered(services: Services, name: str, value: Any) -> bytes:
@@ -270,7 +278,10 @@ def execute(services: Services, acting: Acting, task: Task, entries: Sequence[En
     """Runs the actions that have not run yet, with the context or the contexts that a fan-in collected."""
     given: Context | Contexts = acting.context
     if entries is not None:
-        decoded = (Context(acting.scope, services.codec.decode(each.context), each.pages) for each in entries)
+        decoded = (
+            Context(acting.scope, services.codec.decode(each.context), each.pages, each.cause)
+            for each in entries
+        )
         given = Contexts(acting.scope, _template(services, acting, task, entries), decoded)
     elif acting.state.collects:  # it came here when the state did not collect contexts yet
         given = Contexts(acting.scope, acting.context, [deepcopy(acting.context)])

@@ -109,8 +109,11 @@ def _shared(batches: Sequence[tuple[str, str]], parts: int) -> list[tuple[str, s
 
 
 def _most_parts(task: Task, limits: Limits) -> int:
-    """How many parts fit into one commit: the row of each has the context."""
-    return max(2, min(limits.window_parts, limits.commit_bytes // len(task.context)))
+    """How many parts fit into one commit: the row of each has the context.
+
+    Never fewer than three: the last is what lies behind the others, and they have to share the rest.
+    """
+    return max(3, min(limits.window_parts, limits.commit_bytes // len(task.context)))
 
 
 def discard_entries(services: Services, collection: Collection) -> None:

@@ -8,7 +8,7 @@ from fantasm_gcp.core.commits import closing, releasing
 from fantasm_gcp.core.joins import released, way_to
 from fantasm_gcp.core.names import InstanceId, StepName, is_release
 from fantasm_gcp.core.records import Instance, InstanceStatus, Stored, Task, instance_key
-from fantasm_gcp.core.step import release_of
+from fantasm_gcp.core.step import deferred_release, release_of
 from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight
 from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.engine.telling import told_of
@@ -22,38 +22,47 @@ def end_branch(services: Services, instance: InstanceId, stored: Stored[Instance
     The instance's version read *before* the query is the lock: two branches that end at once both see
     nothing in flight, and one of them conflicts. ``stored`` is what the caller read, if anything. What
     follows from an end that somebody else has committed is enqueued again: he may have died before he did.
+    An end may be what another instance waits for: then it is the next to be looked at.
     """
+    waits: InstanceId | None = instance
+    while waits is not None:
+        waits = _look_at(services, waits, stored)
+        stored = None
+
+
+def _look_at(services: Services, instance: InstanceId, stored: Stored[Instance] | None) -> InstanceId | None:
+    """Does that for one instance, and answers the one that waits for its end if it has come."""
     for attempt in range(services.limits.contention_tries):
         if stored is None:
             stored = services.store.lookup([instance_key(instance)])[0]
         if stored is None:
-            return
+            return None
         if stored.row.is_over:
-            _see_to(services, stored.row)
-            return
+            enqueue_in_flight(services, stored.row.told)
+            return _who_waits(stored.row)
         in_flight = services.store.in_flight(instance, 2)
         if in_flight:
             _enqueue_released(services, stored.row, in_flight)
-            return
+            return None
         try:
-            ended = _end(services, stored)
+            return _end(services, stored)
         except (ConflictError, AlreadyExistsError, UnavailableError):
             services.back_off(attempt)
             stored = None
-        else:
-            if ended is not None:
-                _look_for_the_end_of_who_waits(services, ended)
-            return
     raise UnavailableError(f"the end of {instance} stays contended")
 
 
-def _end(services: Services, stored: Stored[Instance]) -> Instance | None:
-    """Commits what follows where nothing is in flight; the instance where this was its end."""
+def _who_waits(row: Instance) -> InstanceId | None:
+    return row.parent if row.joined is not None and row.is_over else None
+
+
+def _end(services: Services, stored: Stored[Instance]) -> InstanceId | None:
+    """Commits what follows where nothing is in flight; answers the instance that waits for an end of this."""
     row = stored.row
     stopped = row.status is InstanceStatus.CANCELLED
     failed = not stopped and services.store.has_failed(row.id)
     if failed and row.status is InstanceStatus.FAILED:
-        _see_to(services, row)
+        enqueue_in_flight(services, row.told)
         return None
     waiting = [] if stopped or failed else services.store.joins_waiting(row.id)
     if waiting:
@@ -67,15 +76,15 @@ def _end(services: Services, stored: Stored[Instance]) -> Instance | None:
     services.store.commit(commit)
     enqueue(services, [each.task for each in starts])
     ended: Instance = commit.mutations[0].row  # type: ignore[union-attr, assignment]  # it is the Update
-    return ended
+    return _who_waits(ended)
 
 
 def _releases(services: Services, row: Instance, waiting: Sequence[str]) -> list[Task]:
     """The steps of those joins that no other waiting one can reach."""
     machine = services.definitions.machines.get(row.machine)
     now = services.clock()
-    if machine is None:  # another deployment may know it: the steps wait for that
-        return [release_of(None, row, state, None, now) for state in waiting]
+    if machine is None:
+        return [deferred_release(row, now)]
     states = released(machine, waiting)
     return [release_of(machine, row, state, way_to(machine, state), now) for state in states]
 
@@ -89,14 +98,3 @@ def _enqueue_released(services: Services, row: Instance, in_flight: Sequence[Ste
         enqueue_in_flight(services, row.released)
     elif all(is_release(name, row.id) for name in in_flight):
         enqueue_in_flight(services, in_flight)
-
-
-def _see_to(services: Services, row: Instance) -> None:
-    """Does again what follows from an end that somebody else has committed."""
-    enqueue_in_flight(services, row.told)
-    _look_for_the_end_of_who_waits(services, row)
-
-
-def _look_for_the_end_of_who_waits(services: Services, row: Instance) -> None:
-    if row.joined is not None and row.parent is not None and row.is_over:
-        end_branch(services, row.parent, None)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from fantasm_gcp.core.context import Failure, StepObject
 from fantasm_gcp.core.joins import released, way_to
@@ -53,10 +54,16 @@ def run_at_once(services: Services, wish: Wish) -> Ran:
     """Runs a machine from its start to its end: every branch, fan-in and spawned machine, one after another.
 
     Nothing is enqueued and nothing recorded, and nobody is told of the end; there are no countdowns, and a
-    fan-in or a join collects all that arrive before nothing else is left to do. What an action stages is written when its step is over. The first
-    exception ends it, nothing is tried again. Raises what starting a machine raises.
+    fan-in or a join collects all that arrive before nothing else is left to do, however many. What an action
+    stages is written when its step is over. The first exception ends it, whatever ``on_error`` says: nothing
+    is tried again. Raises what starting a machine raises.
     """
     return _Immediate(services, wish).run()
+
+
+def _call(_: str, function: Callable[[], Any]) -> Any:
+    """``context.once`` where nothing is tried again."""
+    return function()
 
 
 class _Immediate:
@@ -75,7 +82,7 @@ class _Immediate:
             if not self._due and self._windows:
                 self._due.append(self._windows.pop(next(iter(self._windows))))
             elif not self._due:
-                self._release(next(iter(self._joins))[0])
+                self._release(self._innermost())
             task, entries = self._due.popleft()
             try:
                 self._step(task, entries)
@@ -89,6 +96,7 @@ class _Immediate:
         if len(self._ran.steps) == MOST_STEPS:
             raise StepError(f"{MOST_STEPS:,} steps ran in one request, and it goes on: start it as tasks")
         acting = prepare(self._services, task, self._started)
+        acting.scope.once = _call
         try:
             following = self._act(task, acting, entries)
         except HaltMachineError as halt:
@@ -153,6 +161,17 @@ class _Immediate:
         window = join_window(instance, joining.state)
         entry = Entry(name, window, task.step.name, context.context, acted.pages, instance, joining.state)
         groups.setdefault(context.group, []).append(entry)
+
+    def _innermost(self) -> InstanceId:
+        """An instance with joins to release that waits for none that has some itself."""
+        waiting = dict.fromkeys(instance for instance, _ in self._joins)
+        waited_for: set[InstanceId] = set()
+        for each in waiting:
+            row = self._instances[each]
+            while row.joined is not None and row.parent is not None:
+                waited_for.add(row.parent)
+                row = self._instances[row.parent]
+        return next(each for each in waiting if each not in waited_for)
 
     def _release(self, instance: InstanceId) -> None:
         """Makes those joins of an instance due that no other waiting one can reach, each group for itself."""

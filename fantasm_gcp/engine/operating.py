@@ -7,6 +7,7 @@ where it cannot be carried out as things are, ``NotThereError`` where there is n
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -42,6 +43,8 @@ from fantasm_gcp.errors import (
     UnavailableError,
 )
 
+log = logging.getLogger("fantasm_gcp.engine")
+
 OPERATION = "FantasmOperation"
 """The built-in machine whose instances carry out what is about steps of many instances."""
 
@@ -66,7 +69,7 @@ def cancel(services: Services, instance: InstanceId, note: str = "cancelled by a
     def change(row: Instance) -> Change:
         if row.status is InstanceStatus.COMPLETED:
             raise CommandError("it is completed: there is nothing to cancel")
-        stopped, deletion = cancelled(row, note, _queue(services, row), services.clock())
+        stopped, deletion = cancelled(row, note, *_way(services, row), services.clock())
         if row.status is InstanceStatus.CANCELLED:
             return Change(
                 None, replace(deletion, step=replace(deletion.step, branch=f"cancel{row.commands}"))
@@ -143,13 +146,15 @@ def _change(services: Services, instance: InstanceId, change: Callable[[Instance
 
 
 def _operation(services: Services, row: Instance, role: Role, where: Mapping[str, str]) -> Task:
-    branch = f"{role}{row.commands}"
-    return operation(row, role, branch, _queue(services, row), services.clock(), content_of(where))
+    queue, target = _way(services, row)
+    branch, content = f"{role}{row.commands}", content_of(where)
+    return operation(row, role, branch, queue, services.clock(), target=target, context=content)
 
 
-def _queue(services: Services, row: Instance) -> str:
+def _way(services: Services, row: Instance) -> tuple[str, str | None]:
+    """The queue and the target of what is done about an instance."""
     machine = services.definitions.machines.get(row.machine)
-    return machine.queue if machine else "default"
+    return (machine.queue, machine.target) if machine else ("default", None)
 
 
 def hold(services: Services, machine: str, state: str = "", note: str = "") -> Hold:
@@ -188,16 +193,36 @@ def redrive_matching(services: Services, machine: str, state: str = "", fingerpr
 
 
 def _launch(services: Services, role: Role, where: Mapping[str, str], with_it: list[Delete]) -> InstanceId:
-    """Starts an instance of the built-in machine, in one commit ``with_it``."""
+    """Starts an instance of the built-in machine, in one commit ``with_it``.
+
+    Where its task cannot be created, the sweeper does that later.
+    """
     machine, now = services.definitions.machine(OPERATION), services.clock()
     name = instance_id(OPERATION, now, secrets.token_hex(8))
     row = Instance(name, OPERATION, InstanceStatus.RUNNING, now, first_step="", definition="")  # type: ignore[arg-type]  # named below
-    step = operation(row, role, MAIN, machine.queue, now, content_of(where))
+    step = operation(row, role, MAIN, machine.queue, now, target=machine.target, context=content_of(where))
     words = " ".join(f"{key}={value}" for key, value in where.items())
     row = replace(row, first_step=step.step.name, definition=definition_hash(machine), note=words)
-    services.store.commit(Commit((*with_it, Insert(row), Insert(step))))
-    enqueue(services, [step])
+    _insert(services, Commit((*with_it, Insert(row), Insert(step))))
+    try:
+        enqueue(services, [step])
+    except UnavailableError as error:
+        log.warning("%s is recorded and has no task yet: the sweeper makes it one: %s", name, error)
     return name
+
+
+def _insert(services: Services, commit: Commit) -> None:
+    """Commits inserts under names of their own: one that is taken is a commit whose answer got lost."""
+    for attempt in range(services.limits.contention_tries):
+        try:
+            services.store.commit(commit)
+        except (ConflictError, UnavailableError):
+            services.back_off(attempt)
+        except AlreadyExistsError:
+            return
+        else:
+            return
+    raise UnavailableError("the command could not be recorded: give it again")
 
 
 def _check(services: Services, machine: str, state: str) -> None:

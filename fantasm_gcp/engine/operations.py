@@ -25,7 +25,7 @@ from fantasm_gcp.core.records import (
 )
 from fantasm_gcp.core.step import Acted, Following
 from fantasm_gcp.engine.cancelling import cancel
-from fantasm_gcp.engine.enqueue import enqueue
+from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight
 from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.engine.redriving import redrive
 from fantasm_gcp.errors import ConflictError, NotThereError, UnavailableError
@@ -43,8 +43,9 @@ def operate(services: Services, task: Task, instance: Stored[Instance] | None) -
     content = json.loads(task.context)
     where, page = content["where"], [StepName(name) for name in content["page"]]
     if task.role is Role.UNPARK:
-        if instance is not None and instance.row.status is InstanceStatus.PAUSED:
-            return Following(Acted())  # it was paused again
+        if instance is not None and instance.row.status is InstanceStatus.PAUSED:  # paused again
+            enqueue_in_flight(services, page)  # those that an earlier delivery had made ready before it died
+            return Following(Acted())
         _unpark(services, page)
     else:
         _redrive(services, page)

@@ -83,6 +83,8 @@ def _changed(services: Services, task: Task, context: bytes | None, skip: str | 
         return replace(task, skip=None)  # an earlier redrive may have chosen an event
     if task.role is not Role.ACTION:
         raise CommandError("this step runs no action: it can be run again, but not changed or skipped")
+    if context is not None and task.collection is not None:
+        raise CommandError("this step has the contexts that were collected for it: they cannot be edited")
     if context is not None:
         try:
             services.codec.decode(context)

@@ -41,6 +41,7 @@ from fantasm_gcp.engine.failing import (
     record_failure,
     words_of,
 )
+from fantasm_gcp.engine.forwarding import forward, is_deferred
 from fantasm_gcp.engine.operations import operate
 from fantasm_gcp.engine.parking import park, unpark
 from fantasm_gcp.engine.ports import Reader, Services
@@ -235,6 +236,8 @@ class _Run:
         task = self.stored.row
         if task.is_operation:
             return self._commit(operate(self.services, task, self.instance))
+        if is_deferred(task):
+            return self._commit(forward(self.services, task, self.instance))
         if task.role is Role.SPREAD:
             machine = self.services.definitions.machines.get(task.step.machine)
             return self._commit(scatter(machine, task, self.services.limits.spread, self._moment()))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fantasm_gcp.core.commits import ending_status
-from fantasm_gcp.core.definition import Machine
 from fantasm_gcp.core.moments import iso
-from fantasm_gcp.core.names import digest, instance_id
+from fantasm_gcp.core.names import StepName, digest, instance_id
 from fantasm_gcp.core.receivers import is_url
 from fantasm_gcp.core.records import Instance, InstanceStatus
-from fantasm_gcp.core.step import Start, first_task
+from fantasm_gcp.core.step import Start, deferred_start, first_task
 from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.engine.starting import definition_hash
-from fantasm_gcp.errors import UnavailableError, UnknownMachineError
 
 WEBHOOK = "FantasmWebhook"
 """The built-in machine that posts."""
@@ -25,8 +24,8 @@ MOST_COUNTED = 1000
 def told_of(services: Services, row: Instance, failed: bool, now: float) -> list[Start]:
     """The starts by which others are told that an instance ends.
 
-    They are recorded whatever guarantee their machines have: they happen once. Raises ``UnavailableError``
-    where this deployment does not know one of the machines: another may.
+    They are recorded whatever guarantee their machines have: they happen once. Where this deployment does
+    not know one of the machines, its start waits for one that does, and fails after a while as any step.
     """
     status = ending_status(row, failed)
     receivers = row.on_complete if status is InstanceStatus.COMPLETED else row.on_failure
@@ -59,27 +58,29 @@ def _start(
     services: Services, row: Instance, receiver: str, index: int, outcome: dict[str, Any], now: float
 ) -> Start:
     context = {"url": receiver, "outcome": outcome} if is_url(receiver) else outcome
-    machine = _machine(services, WEBHOOK if is_url(receiver) else receiver)
+    name = WEBHOOK if is_url(receiver) else receiver
+    machine = services.definitions.machines.get(name)
     nonce = digest(row.id, "told", str(row.closings), str(row.commands), str(index), length=16)
-    name = instance_id(machine.name, now, nonce)
-    task = first_task(machine, name, services.codec.encode(context), "POST", now, now, pinned=services.pin)
+    encoded = services.codec.encode(context)
     instance = Instance(
+        instance_id(name, now, nonce),
         name,
-        machine.name,
         InstanceStatus.RUNNING,
         now,
-        task.step.name,
-        definition_hash(machine),
+        first_step=StepName(""),
+        definition="",
         parent=row.id,
+    )
+    if machine is None:
+        task = deferred_start(instance, encoded, now)
+        return Start(replace(instance, first_step=task.step.name), task)
+    task = first_task(machine, instance.id, encoded, "POST", now, now, pinned=services.pin)
+    instance = replace(
+        instance,
+        first_step=task.step.name,
+        definition=definition_hash(machine),
         pinned=task.pinned,
         on_complete=machine.on_complete,
         on_failure=machine.on_failure,
     )
     return Start(instance, task)
-
-
-def _machine(services: Services, name: str) -> Machine:
-    try:
-        return services.definitions.machine(name)
-    except UnknownMachineError as error:
-        raise UnavailableError(f"the end of an instance is to be told to a machine: {error}") from error

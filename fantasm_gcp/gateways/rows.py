@@ -238,8 +238,7 @@ def _write_task(row: Task, to: Properties) -> None:
     to.text("skip", row.skip)
     to.text("child", row.child, indexed=True)
     to.text("pinned", row.pinned)
-    if row.cause is not None:
-        to.text("cause", json.dumps(astuple(row.cause)))
+    _write_cause(row.cause, to)
     to.text("queue", row.queue)
     to.text("method", row.method)
     to.moment("first_attempt", row.first_attempt)
@@ -271,6 +270,15 @@ def _write_task(row: Task, to: Properties) -> None:
     _write_pages(row.pages, to)
 
 
+def _write_cause(cause: Failure | None, to: Properties) -> None:
+    to.text("cause", None if cause is None else json.dumps(astuple(cause)))
+
+
+def _read_cause(of: Properties) -> Failure | None:
+    cause = of.get_text("cause")
+    return None if cause is None else Failure(*json.loads(cause))
+
+
 def _write_pages(pages: tuple[Page, ...], to: Properties) -> None:
     if pages:
         to.text("pages", json.dumps([astuple(each) for each in pages]))
@@ -282,7 +290,7 @@ def _read_pages(of: Properties) -> tuple[Page, ...]:
 
 def _read_task(of: Properties, context: bytes) -> Task:
     error, origin, group = of.get_text("error"), of.get_text("chain_origin"), of.get_text("group")
-    cause, child = of.get_text("cause"), of.get_text("child")
+    child = of.get_text("child")
     return Task(
         step=_read_step(of),
         context=context,
@@ -323,7 +331,7 @@ def _read_task(of: Properties, context: bytes) -> Task:
         headers=_read_headers(of),
         pages=_read_pages(of),
         skip=of.get_text("skip"),
-        cause=None if cause is None else Failure(*json.loads(cause)),
+        cause=_read_cause(of),
         child=None if child is None else InstanceId(child),
         looks=of.need_number("looks"),
         overdue=of.get_moment("looked_at"),
@@ -381,6 +389,7 @@ def _write_entry(row: Entry, to: Properties) -> None:
     to.text("source", row.source)
     to.text("joining", row.joining, indexed=True)
     to.text("state", row.state or None)
+    _write_cause(row.cause, to)
     _write_pages(row.pages, to)
 
 
@@ -394,6 +403,7 @@ def _read_entry(of: Properties, context: bytes) -> Entry:
         _read_pages(of),
         None if joining is None else InstanceId(joining),
         of.get_text("state") or "",
+        _read_cause(of),
     )
 
 

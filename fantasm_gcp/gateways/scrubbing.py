@@ -93,6 +93,7 @@ class FindEnded(DatastoreContinuationFSMAction):
             for each in obj.results
             if each["service"] == service
             and _ended(each, min(limit, kept) if is_keyed(each["instance"]) else limit)
+            and not _is_waited_for(client, each)
         ]
         return "found" if context["instances"] else None
 
@@ -158,16 +159,23 @@ def ended_before(context: Context) -> float:
 
 
 def _ended(row: Any, limit: float) -> bool:
-    """Whether an instance ended before a moment; one that runs has no end, cancelled or not.
-
-    One that has failed and that another one waits for is kept: the other can only go on by it.
-    """
-    if row["status"] == InstanceStatus.FAILED and row.get("joined"):
-        return False
+    """Whether an instance ended before a moment; one that runs has no end, cancelled or not."""
     ended = row.get("ended")
     goes_on = row["status"] in (InstanceStatus.RUNNING, InstanceStatus.PAUSED)
     has_end = not goes_on and ended is not None
     return has_end and bool(ended.timestamp() < limit)
+
+
+def _is_waited_for(client: Any, row: Any) -> bool:
+    """Whether the instance that spawned this one to wait for it has not come to its end.
+
+    It may go on only by this one, where that has failed; and its join is to see how all of them ended.
+    """
+    if not row.get("joined"):
+        return False
+    parent = client.get(_key(client, row["parent"]))
+    statuses = (InstanceStatus.RUNNING, InstanceStatus.PAUSED, InstanceStatus.FAILED)
+    return parent is not None and parent["status"] in statuses
 
 
 def _rows_of(client: Any, instance: str) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
+from fantasm_gcp.builtin import MACHINES as BUILT_IN
 from fantasm_gcp.core.codec import Codec
 from fantasm_gcp.core.definition import Definitions
 from fantasm_gcp.core.headers import QUEUE_HEADER, checked
@@ -73,7 +74,8 @@ class Fantasm:
 
     def init_app(self, app: Flask) -> None:
         """Reads the definition file, which lies beside the application, and adds the paths."""
-        self.definitions = load_definitions(Path(app.root_path) / self.settings.definitions)
+        definitions = load_definitions(Path(app.root_path) / self.settings.definitions)
+        self.definitions = _on_this_service(definitions, self.settings)
         self._actions = load_actions(self.definitions)
         self._casts = load_casts(self.definitions)
         app.extensions[EXTENSION] = self
@@ -181,6 +183,18 @@ class Fantasm:
 
 def _receivers(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _on_this_service(definitions: Definitions, settings: Settings) -> Definitions:
+    """The definitions, with the built-in machines on the App Engine service that runs this."""
+    service = settings.app_engine_service
+    if service in ("", "default"):
+        return definitions
+    machines = {
+        name: replace(machine, target=service) if name in BUILT_IN else machine
+        for name, machine in definitions.machines.items()
+    }
+    return replace(definitions, machines=MappingProxyType(machines))
 
 
 def _pin(settings: Settings) -> str | None:

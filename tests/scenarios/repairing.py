@@ -48,7 +48,7 @@ def repair(context: Any, obj: Any) -> str | None:
 
 
 def after(context: Any, obj: Any) -> None:
-    Script.seen.append(("After", context.failure))
+    Script.seen.append(("After", getattr(context, "failure", None)))
 
 
 def gather(contexts: Any, obj: Any) -> None:

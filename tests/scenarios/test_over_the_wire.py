@@ -48,7 +48,7 @@ def address(servers):
         "CLOUD_TASKS_EMULATOR_HOST": tasks,
     }
     command = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "--worker-class", "gthread"]
-    command += ["--workers", "2", "--threads", "4", "--timeout", "0", "main:app"]
+    command += ["--workers", "2", "--threads", "4", "--timeout", "0", "--no-control-socket", "main:app"]
     process = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True)
     lines = []
     for line in process.stderr:
