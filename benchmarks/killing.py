@@ -35,8 +35,9 @@ MOMENTS = (*DECISIVE, *DECISIVE, "before RunQuery", "after BeginTransaction", "a
 """Where workers are killed, as patterns; what decides more is there more often."""
 
 PLACES = (
-    *("Chain Keep", "Tree Plant", "Tree Pick", "Tree Pack", "Crawl Split", "Crawl Brittle", "Crawl Merge"),
-    *("Crawl Total", "Family Bear", "Family Gather", "Child Leave", "Told Note", "fantasm sweep"),
+    *("Chain Keep", "Tree Plant", "Tree Pick", "Tree Pack", "Family Bear", "Family Gather", "Child Leave"),
+    *("Crawl Split", "Crawl Fetch", "Crawl Brittle", "Crawl Gone", "Crawl Merge", "Crawl Total"),
+    *("Told Note", "fantasm sweep"),
 )
 """Steps in which the more delicate things happen: half of the kills are meant for them."""
 
@@ -107,34 +108,43 @@ class Killing:
         self._tasks.create_queue(parent=location, queue=Queue(name=self._queue))
 
     def run(self, kills: int) -> Figures:
-        """Kills so many workers, half of them in each part. Raises :class:`TimeUpError`.
+        """Kills so many workers, half of them in each part; what is wrong then is told in the figures.
 
         In the first part the Datastore server is killed, too, and everything has to end by itself.
         In the second one tasks are lost: the Cloud Tasks server is killed, and all that is in the queue is
         deleted. Then the sweeper has to be called, and its clock is ahead.
         """
         first = kills // 2
-        for number in range(first):
-            self._start(number)
-            if number % 5 == 2 and self._deployment.rows is not None:
-                self._kill_server(self._deployment.rows, "Datastore")
-            if number % 4 == 3:
-                self._caller.sweep(0)
-            self._kill_worker()
-        if self._ends(sweeps=0):
-            for number in range(first, kills):
-                self._start(number)
-                if (number - first) % 5 == 2:
-                    self._kill_server(self._deployment.tasks, "Cloud Tasks")
-                if number == (first + kills) // 2:
-                    self._lose_tasks()
-                if number % 4 == 3:
-                    self._caller.sweep(AHEAD)
-                self._kill_worker()
-                self._hasten()
-            self._ends(sweeps=LAST_SWEEPS)
+        try:
+            for number in range(first):
+                self._kill_by_itself(number)
+            if self._ends(sweeps=0):
+                for number in range(first, kills):
+                    self._kill_with_losses(number, number - first, purge=number == (first + kills) // 2)
+                self._ends(sweeps=LAST_SWEEPS)
+        except TimeUpError as error:
+            self._figures.faults.append(f"the time is up: {error}")
         self._judge()
         return self._figures
+
+    def _kill_by_itself(self, number: int) -> None:
+        self._start(number)
+        if number % 5 == 2 and self._deployment.rows is not None:
+            self._kill_server(self._deployment.rows, "Datastore")
+        if number % 4 == 3:
+            self._caller.sweep(0)
+        self._kill_worker()
+
+    def _kill_with_losses(self, number: int, turn: int, purge: bool) -> None:
+        self._start(number)
+        if turn % 5 == 2:
+            self._kill_server(self._deployment.tasks, "Cloud Tasks")
+        if purge:
+            self._lose_tasks()
+        if turn % 4 == 3:
+            self._caller.sweep(AHEAD)
+        self._kill_worker()
+        self._hasten()
 
     def _start(self, number: int) -> None:
         for each in range(number * STARTS, (number + 1) * STARTS):

@@ -27,6 +27,9 @@ NAMED = 50
 ROUNDS = 40
 """Queries of one step of a cancellation; the rest is left to the next one."""
 
+KEPT = (Role.SPREAD, Role.CANCEL)
+"""Steps that end by themselves. A cancellation goes on by another step, which a late delivery must keep."""
+
 PATIENCE = 5.0
 """Seconds until the next look where shares of a large outcome are still to end by themselves."""
 
@@ -74,7 +77,7 @@ def _delete_some(services: Services, task: Task) -> int | None:
 def _delete(services: Services, names: Sequence[StepName]) -> list[Task]:
     """Deletes the steps of these names, but for shares of large outcomes; answers those that were there."""
     loaded: Sequence[Stored[Task] | None] = services.store.lookup([task_key(name) for name in names])
-    rows = [each for each in loaded if each is not None and each.row.role is not Role.SPREAD]
+    rows = [each for each in loaded if each is not None and each.row.role not in KEPT]
     for each in rows:
         _discard_entries(services, each.row)
     now = services.clock()
