@@ -23,6 +23,15 @@ HOST = "127.0.0.1"
 WORKERS, THREADS = 2, 8
 """As in app.yaml."""
 
+GUNICORN = """
+import flask, grpc, google.cloud.datastore, google.cloud.tasks_v2
+from gunicorn.app.wsgiapp import run
+run()
+"""
+"""Gunicorn with modules loaded before it forks. Its workers make the application after that, as in app.yaml,
+and need not load for a second each time that one was killed.
+"""
+
 DELIVERIES = 12
 """Attempts that the queue has in flight at most: fewer than the workers have threads."""
 
@@ -155,7 +164,7 @@ class Deployment:
 
     def _serve(self, listening: socket.socket) -> Child:
         descriptor = listening.fileno()
-        command = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{descriptor}"]
+        command = [sys.executable, "-c", GUNICORN, "--bind", f"fd://{descriptor}"]
         command += [
             "--no-control-socket",
             "--worker-class",

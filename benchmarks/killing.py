@@ -89,6 +89,7 @@ class Killing:
         self._deployment = deployment
         self._chance = random.Random(seed)
         self._seed = seed
+        self._starts = 0
         self._deadline = deadline
         self._appointments = Appointments(deployment.moments)
         self._caller = Caller(deployment, deadline)
@@ -120,7 +121,7 @@ class Killing:
                 self._kill_by_itself(number)
             if self._ends(sweeps=0):
                 for number in range(first, kills):
-                    self._kill_with_losses(number, number - first, purge=number == (first + kills) // 2)
+                    self._kill_with_losses(number - first, purge=number == (first + kills) // 2)
                 self._ends(sweeps=LAST_SWEEPS)
         except TimeUpError as error:
             self._figures.faults.append(f"the time is up: {error}")
@@ -128,15 +129,15 @@ class Killing:
         return self._figures
 
     def _kill_by_itself(self, number: int) -> None:
-        self._start(number)
+        self._start()
         if number % 5 == 2 and self._deployment.rows is not None:
             self._kill_server(self._deployment.rows, "Datastore")
         if number % 4 == 3:
             self._caller.sweep(0)
         self._kill_worker()
 
-    def _kill_with_losses(self, number: int, turn: int, purge: bool) -> None:
-        self._start(number)
+    def _kill_with_losses(self, turn: int, purge: bool) -> None:
+        self._start()
         if turn % 5 == 2:
             self._kill_server(self._deployment.tasks, "Cloud Tasks")
         if purge:
@@ -146,9 +147,10 @@ class Killing:
         self._kill_worker()
         self._hasten()
 
-    def _start(self, number: int) -> None:
-        for each in range(number * STARTS, (number + 1) * STARTS):
-            self._caller.start(MACHINES[each % len(MACHINES)], f"{self._seed}-{each}")
+    def _start(self) -> None:
+        for _ in range(STARTS):
+            self._caller.start(MACHINES[self._starts % len(MACHINES)], f"{self._seed}-{self._starts}")
+            self._starts += 1
 
     def close(self) -> None:
         """Lets go whoever still waits to be killed, and closes what is open. Idempotent."""
@@ -161,17 +163,21 @@ class Killing:
     # -- killing ------------------------------------------------------------------------------------------
 
     def _kill_worker(self) -> None:
-        moment, number = self._chance.choice(MOMENTS), self._chance.randint(1, 4)
+        pattern, number = self._chance.choice(MOMENTS), self._chance.randint(1, 4)
         if self._chance.random() < 0.5:
-            moment = f"{self._chance.choice(DECISIVE)}.* in {self._chance.choice(PLACES)}"
+            pattern = f"{self._chance.choice(DECISIVE)}.* in {self._chance.choice(PLACES)}"
             number = (number + 1) // 2
-        self._appointments.make(moment, number)
+        self._appointments.make(pattern, number)
         taken = self._await_taken(PATIENCE)
         if taken is None:
             self._appointments.make(ANY, self._chance.randint(1, 6))
-            taken = self._await_taken(max(0.0, self._deadline - time.monotonic()))
-        if taken is None:
-            raise TimeUpError("no worker does anything any more")
+            taken = self._await_taken(2 * PATIENCE)
+        while taken is None:
+            if time.monotonic() > self._deadline:
+                raise TimeUpError("no worker does anything any more")
+            self._start()  # what there was is over, or waits for a sweep
+            self._appointments.make(ANY, 1)
+            taken = self._await_taken(PATIENCE)
         if taken.parent != self._deployment.gunicorn.popen.pid:
             raise RuntimeError(f"{taken} is no worker of ours")
         os.kill(taken.pid, signal.SIGKILL)

@@ -66,6 +66,13 @@ def gather(contexts: Any, obj: Any) -> str | None:
     return "next" if contexts.state_name in ("Evens", "Odds") else None
 
 
+def gather_again(contexts: Any, obj: Any) -> str | None:
+    gather(contexts, obj)
+    first = "again" not in contexts.context
+    contexts.context["again"] = True
+    return "again" if first else None
+
+
 def gather_causes(contexts: Any, obj: Any) -> None:
     causes = {each["item"]: each.failure and each.failure.error for each in contexts}
     Seen.note(contexts, tuple(causes[item] for item in sorted(causes)))

@@ -85,6 +85,11 @@ def swap(contexts: Any, obj: Any) -> str | None:
     return "over" if contexts.context["rounds"] < 2 else None
 
 
+def hand_on(contexts: Any, obj: Any) -> str:
+    Seen.note(contexts.state_name, sorted(each["item"] for each in contexts))
+    return "over"
+
+
 def bear(context: Any, obj: Any) -> str:
     later, machine = context.get("later", False), "BrittleChild" if "brittle" in context else "Child"
     context.spawn(machine, [{"child": i, "later": later} for i in range(int(context["n"]))], join=True)

@@ -78,7 +78,10 @@ def joins(seed: int, chance: random.Random) -> str:
     url = chance.choice(list(JOINED))
     with Harness(HERE / "joining.yaml") as harness:
         instance = start(harness, url)
-        Adversary(harness, seed).run()
+        if chance.random() < 0.5:
+            killed_once(harness, chance, 100)
+        else:
+            Adversary(harness, seed).run()
         entries: Counter[str] = Counter()
         for each in harness.get(f"instances/{instance}?limit=1000")["steps"]["items"]:
             if each["status"] == "completed" and each["entries"] is not None:
@@ -126,7 +129,7 @@ def held(seed: int, chance: random.Random) -> str:
 def stopped(seed: int, chance: random.Random) -> str:
     """A cancelled instance leaves no row and no task that is far away, and nobody acts for it any more."""
     Now.then.clear()
-    machine = chance.choice(["Held/?n=3", "Held/?n=3&far=1", "Halting/?n=4", "Joined"])
+    machine = chance.choice(["Held/?n=3", "Held/?n=3&far=1", "Held/?n=4&far=1", "Halting/?n=4", "Joined"])
     with Harness(HERE / ("joining.yaml" if machine == "Joined" else "holding.yaml")) as harness:
         instance = start(harness, "Grouped/?n=5&colours=2&then=next" if machine == "Joined" else machine)
         asked: list[float] = []
@@ -135,7 +138,11 @@ def stopped(seed: int, chance: random.Random) -> str:
             asked.append(harness.clock())
             cancel(harness.fantasm.services, instance)
 
-        Adversary(harness, seed, crash=0.02).run(now_and_then(chance, 0.02, command))
+        adversary = Adversary(harness, seed, crash=0.02)
+        if "far" in machine:
+            harness.deliver(harness.next_attempt())
+            adversary.command(command)
+        adversary.run(now_and_then(chance, 0.02, lambda: attempted(command)))
         shown = harness.get(f"instances/{instance}")
         if shown["status"] != "cancelled":
             return ""
@@ -235,8 +242,8 @@ def swept(seed: int, chance: random.Random) -> str:
             sweep(services)
 
         Adversary(harness, seed, crash=0.05).run(now_and_then(chance, 0.05, partial(purge, harness), look))
-        for _ in range(6):
-            harness.clock.sleep(7 * 3600)
+        for wait in (900, 900, 7 * 3600, 900):  # less than tasks' names are remembered
+            harness.clock.sleep(wait)
             sweep(services)
             harness.run()
         counted = sorted(ran(harness).values())

@@ -144,6 +144,33 @@ def test_an_instance_may_be_paused_again_while_it_resumes(harness):
     assert ("cancelled", []) == (status(harness, instance), rows_left(harness))
 
 
+def test_a_late_task_of_a_parked_step_does_not_run_it(harness):
+    """It was answered before: nobody would hear of a failure. The step gets another task instead."""
+    services = harness.fantasm.services
+    instance = start(harness, "Held/?n=1")
+    deliver(harness, 1)
+    pause(services, instance)
+    attempt = harness.next_attempt()
+    harness.deliver(attempt)
+    operations = []
+
+    def around(rpc, carry_out):
+        if rpc.method == "CreateTask" and "pseudo-operator" in rpc.request.task.name:
+            operations.append(rpc)
+        return carry_out()
+
+    harness.around = around
+    resume(services, instance)
+    Now.then.append(partial(fail, "nobody hears of this"))
+    assert (200, 1) == (harness.answer(attempt), len(operations))
+    harness.run()
+    assert_whole(harness, instance, 1)
+
+
+def fail(words):
+    raise RuntimeError(words)
+
+
 # -- holds ------------------------------------------------------------------------------------------------------
 
 

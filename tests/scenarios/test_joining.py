@@ -255,6 +255,32 @@ def test_what_cannot_be_waited_for_is_refused(harness, arguments):
     assert failed["error"].startswith("ValueError: join=True")
 
 
+def test_joins_that_are_released_together_all_get_their_tasks(harness):
+    """Their queues differ, the worker dies between the two, and the first has gone on when he is repeated."""
+    start(harness, "Queued/?n=2")
+    created = []
+
+    def around(rpc, carry_out):
+        if rpc.method == "CreateTask" and "--join0-" in rpc.request.task.name:
+            created.append(rpc)
+            if len(created) == 2:
+                raise Crash
+        return carry_out()
+
+    harness.around = around
+    while (attempt := harness.next_attempt()) is not None:
+        try:
+            harness.deliver(attempt)
+        except Crash:
+            harness.around = lambda _, carry_out: carry_out()
+            joined = next(each for each in harness.tasks.due() if "--join0-" in each)
+            harness.deliver(harness.tasks.lease(joined))
+            harness.tasks.finish(attempt, None)
+    ran = [name for name, _ in Seen.runs if name in ("Left", "Right", "Second", "Last")]
+    assert ["Left", "Right", "Second", "Second", "Last"] == [*sorted(ran[:2]), *ran[2:]]
+    assert [] == rows_left(harness)
+
+
 def test_a_crash_before_and_after_each_rpc_changes_nothing():
     """Groups, parts, a join after a join, and joined children."""
     for url in ("Grouped/?n=7&colours=2&then=next", "Parent/?n=2", "Report/?n=3&loops=2&then=last"):
