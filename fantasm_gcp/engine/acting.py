@@ -233,7 +233,11 @@ def _remembered(services: Services, name: str, value: Any) -> bytes:
     try:
         return services.codec.encode({"value": value})
     except (TypeError, ContextTooLargeError) as error:
-        raise StepError(f"what {name!r} answered cannot be remembered: {error}") from error
+        kind = type(value).__qualname__
+        raise StepError(
+            f"the call {name!r} was made, and what it answered ({kind}) cannot be remembered: "
+            f"return plain data from the function ({error})"
+        ) from error
 
 
 def _children(services: Services, task: Task) -> Sequence[Child]:

@@ -160,14 +160,19 @@ def _way(services: Services, row: Instance) -> tuple[str, str | None]:
 def hold(services: Services, machine: str, state: str = "", note: str = "") -> Hold:
     """Parks the steps that come to a state of a machine, or to any of its states, until it is released.
 
-    Each process learns of it within five seconds. Raises ``UnknownMachineError`` too.
+    One that is held already keeps its time, and its note where there is no other. Each process learns of it
+    within five seconds. Raises ``UnknownMachineError`` too.
     """
     _check(services, machine, state)
     if services.definitions.machine(machine).guarantee == AT_LEAST_ONCE:
         raise CommandError(
             f"machine {machine!r} keeps no records (at_least_once): nothing of it can be parked"
         )
-    held = Hold(services.store.service, machine, state, services.clock(), note)
+    service = services.store.service
+    before: Stored[Hold] | None = services.store.lookup([hold_key(service, machine, state)])[0]
+    held = Hold(service, machine, state, services.clock(), note)
+    if before is not None:
+        held = replace(before.row, note=note or before.row.note)
     services.store.commit(Commit((Upsert(held),)))
     return held
 

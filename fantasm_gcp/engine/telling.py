@@ -48,7 +48,7 @@ def outcome_of(services: Services, row: Instance, status: InstanceStatus, now: f
         "started": iso(row.started),
         "ended": iso(now),
         "parent": row.parent,
-        "note": row.note,
+        "note": row.note or None,
         "failed_steps": failed,
         "definition": row.definition,
     }

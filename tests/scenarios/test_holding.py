@@ -227,6 +227,18 @@ def test_a_hold_that_this_process_does_not_know_to_be_over_parks_nothing(harness
     assert "completed" == status(harness, instance)
 
 
+def test_a_hold_that_is_repeated_keeps_its_time_and_its_note(harness):
+    """Another note takes the place of the first."""
+    services = harness.fantasm.services
+    first = hold(services, "Held", "Work", "the bank is down")
+    harness.clock.sleep(60)
+    assert first == hold(services, "Held", "Work")
+    assert (first.since, "still down") == (
+        hold(services, "Held", "Work", "still down").since,
+        services.store.holds()[0].note,
+    )
+
+
 def test_what_cannot_be_held_is_told(harness):
     """A state that the machine does not have, with those that it has; what is not held is not released."""
     services = harness.fantasm.services
