@@ -22,7 +22,7 @@ run:
 	@$(BIN)/python -m fantasm_gcp dev --demo $(ARGS)
 
 test: lint
-	@$(BIN)/python -m pytest --quiet $(ARGS)
+	@$(BIN)/python -m pytest --quiet --numprocesses 2 --dist loadfile $(ARGS)
 
 SEEDS = 10000
 FROM = 0

@@ -48,7 +48,7 @@ PATIENCE = 1.0
 """Seconds after which a moment that does not come is given up for the next one of any kind."""
 
 AHEAD = 125.0
-"""Seconds that a sweep's clock is ahead: more than the minute for which nothing is overdue, and a half."""
+"""Seconds that a sweep's clock is ahead: steps are overdue after one minute, rounded up to whole ones."""
 
 DAY_AHEAD = 25 * 3600.0
 """The same for the sweeps at the end, and from one to the next.

@@ -10,11 +10,12 @@ from fantasm_gcp.cli.told import tell_instance
 
 @click.command("cancel")
 @click.argument("instance")
+@click.option("--note", help="Why, for those who see it.")
 @format_option
 @url_option
-def command(instance: str, form: str, url: str) -> None:
+def command(instance: str, note: str | None, form: str, url: str) -> None:
     """Stop INSTANCE for good.
 
     Nothing of it acts any more, and what it has in flight is deleted. Instances that it spawned go on.
     """
-    tell_instance(Api(url).post("instances", instance, "cancel"), form)
+    tell_instance(Api(url).post("instances", instance, "cancel", note=note), form)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fantasm_gcp.cli.api import Api, format_option, url_option
-from fantasm_gcp.cli.table import render_table
+from fantasm_gcp.cli.table import print_table
 
 
 @click.command("failures")
@@ -27,7 +27,7 @@ def command(machine: str | None, state: str | None, form: str, url: str) -> None
         click.echo(json.dumps(answer, indent=2))
         return
     heads = ("MACHINE", "STATE", "STEPS", "FINGERPRINT", "ERROR", "EXAMPLE")
-    click.echo(render_table(heads, map(_row, answer["groups"])))
+    print_table(heads, [_row(each) for each in answer["groups"]], none="no failed steps")
     if not answer["complete"]:
         click.echo("there are too many to look at all of them: small groups may be missing", err=True)
 

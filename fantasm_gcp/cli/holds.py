@@ -7,7 +7,7 @@ import json
 import click
 
 from fantasm_gcp.cli.api import Api, format_option, url_option
-from fantasm_gcp.cli.table import moment, render_table
+from fantasm_gcp.cli.table import moment, print_table
 
 
 @click.command("holds")
@@ -23,4 +23,4 @@ def command(form: str, url: str) -> None:
         (each["machine"], each["state"] or "(all states)", moment(each["since"]), each["note"])
         for each in answer["holds"]
     ]
-    click.echo(render_table(("MACHINE", "STATE", "SINCE (UTC)", "NOTE"), rows))
+    print_table(("MACHINE", "STATE", "SINCE (UTC)", "NOTE"), rows, none="nothing is held")

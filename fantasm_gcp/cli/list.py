@@ -7,7 +7,7 @@ import json
 import click
 
 from fantasm_gcp.cli.api import Api, format_option, url_option
-from fantasm_gcp.cli.table import moment, render_table
+from fantasm_gcp.cli.table import moment, print_table
 from fantasm_gcp.core.records import InstanceStatus
 
 
@@ -27,6 +27,6 @@ def command(machine: str | None, status: str | None, limit: int, form: str, url:
     rows = [
         (each["instance"], each["status"], moment(each["started"]), moment(each["ended"])) for each in found
     ]
-    click.echo(render_table(("INSTANCE", "STATUS", "STARTED (UTC)", "ENDED (UTC)"), rows))
+    print_table(("INSTANCE", "STATUS", "STARTED (UTC)", "ENDED (UTC)"), rows, none="no instances")
     if answer["cursor"] and len(found) == limit:
         click.echo(f"these are the newest {limit}; --limit shows more", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import IO, Any
 
 import click
@@ -59,6 +60,8 @@ def command(
         tell_instance(api.post("instances", instance, "redrive"), form)
     else:
         answer = api.post("redrive", machine=machine, state=state, fingerprint=fingerprint)
+        if form != "json" and not answer["matching"]:
+            click.echo("no failed step matches now", err=True)
         tell_operation(api, answer, form)
 
 
@@ -67,8 +70,17 @@ def _redrive_step(api: Api, step: str, context: Any, skip: str | None, form: str
     if instance is None:
         raise Refusal(f"{step!r} is no name of a step; `fantasm failures` and `fantasm show` tell names")
     answer = api.post("instances", instance, "steps", step, "redrive", context=context, skip=skip)
-    done = "runs again" if answer["redriven"] else "has not failed (any more); nothing was changed"
-    tell(answer, form, f"{step}: {done}")
+    tell(answer, form, f"{step}: {_done(answer)}")
+
+
+def _done(answer: Mapping[str, Any]) -> str:
+    if not answer["redriven"]:
+        return "has not failed (any more); nothing was changed"
+    if answer["skipped"] is None:
+        return "runs again"
+    return (
+        f"is skipped, goes on by {answer['skipped']}" if answer["skipped"] else "is skipped, its branch ends"
+    )
 
 
 def _only_with(what: str, given: str | None, options: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fantasm_gcp.cli.api import Api, format_option, url_option
-from fantasm_gcp.cli.table import moment, render_table
+from fantasm_gcp.cli.table import moment, one_line, render_table
 from fantasm_gcp.core.definition import PSEUDO_OPERATOR
 
 _TOLD = (("note", "note"), ("spawned by", "parent"))
@@ -44,16 +44,20 @@ def _paragraphs(answer: Mapping[str, Any]) -> Iterator[str]:
             for each in waiting
         ]
         yield render_table(("STEP IN FLIGHT", "STATUS", "DUE (UTC)", "ATTEMPTS", "NAME"), due)
+        if errors := [f"{_transition(each)}: {one_line(each['error'])}" for each in waiting if each["error"]]:
+            yield "\n".join(errors)
     if done := sorted(answer["steps"]["items"], key=lambda each: str(each["began"])):
         rows = [
             (_transition(each), each["status"], moment(each["ended"]), each["attempts"], each["step"])
             for each in done
         ]
         yield render_table(("STEP DONE", "OUTCOME", "ENDED (UTC)", "ATTEMPTS", "NAME"), rows)
+        if answer["steps"]["cursor"]:
+            over = sum(each["done"] for each in answer["states"].values())
+            of = f" of {over:,}" if over > len(done) else ""
+            yield f"These are {len(done):,}{of} steps that are over, in no order: --limit shows more."
         if notes := [f"{_transition(each)}: {each['note']}" for each in done if each["note"]]:
             yield "\n".join(notes)
-    if answer["steps"]["cursor"]:
-        yield "There are more steps than these: --limit shows more."
 
 
 def _facts(answer: Mapping[str, Any]) -> Iterator[str]:
@@ -66,6 +70,11 @@ def _facts(answer: Mapping[str, Any]) -> Iterator[str]:
         yield f"parked steps: {parked:,}, until it is resumed or what is held is released"
     if waiting := answer["waiting"]:
         yield f"waits for spawned instances: {waiting:,}"
+    for state, number in answer["at_joins"].items():
+        yield f"waits at {state}: {number:,} {'context' if number == 1 else 'contexts'}"
+    for each in answer["held"]:
+        note = f": {one_line(each['note'])}" if each["note"] else ""
+        yield f"held: {each['state'] or 'all states'}, since {moment(each['since'])} UTC{note}"
 
 
 def _standing(step: Mapping[str, Any]) -> str:

@@ -14,13 +14,15 @@ from werkzeug.wrappers import Response
 
 from fantasm_gcp.console.contexts import EDITED_LIMIT, edited_context
 from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.core.records import TaskStatus
 from fantasm_gcp.engine import operating
+from fantasm_gcp.engine.history import History
 from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.engine.redriving import redrive
 from fantasm_gcp.errors import NotThereError
 
 MOST_NOTE = 1000
-"""Characters of the note of a hold."""
+"""Characters of the note of a hold or a cancellation."""
 
 FORM_LIMIT = 8 * EDITED_LIMIT
 """Bytes of a form: a character of a context may take several."""
@@ -31,6 +33,8 @@ class Commanded(Protocol):
 
     @property
     def services(self) -> Services: ...
+    @property
+    def history(self) -> History: ...
 
 
 class Commands:
@@ -51,8 +55,12 @@ class Commands:
         yield "/holds/release", "console_release", self.release
 
     def cancel(self, name: str) -> Response:
-        """Stops an instance for good."""
-        operating.cancel(self._services, InstanceId(name))
+        """Stops an instance for good; the form's ``note`` says why."""
+        note = request.form.get("note", "").strip()[:MOST_NOTE]
+        if note:
+            operating.cancel(self._services, InstanceId(name), note)
+        else:
+            operating.cancel(self._services, InstanceId(name))
         return _to_instance(name)
 
     def pause(self, name: str) -> Response:
@@ -80,13 +88,21 @@ class Commands:
             encoded = None if context is None else edited_context(services.codec, context)
         except ValueError as error:
             raise BadRequest(str(error)) from error
-        redrive(services, StepName(step), context=encoded, skip=request.form.get("skip"))
-        return _to_instance(name)
+        skip = request.form.get("skip")
+        if not redrive(services, StepName(step), context=encoded, skip=skip):
+            return _to_instance(name, done="unchanged")
+        return _to_instance(name) if skip is None else _to_instance(name, done="skipped", event=skip)
 
     def redrive_matching(self) -> Response:
         """Runs the failed steps of a machine, a state and a fingerprint again."""
-        names = [request.form.get(each, "") for each in ("machine", "state", "fingerprint")]
-        return _to_instance(operating.redrive_matching(self._services, *names))
+        machine, state, fingerprint = (
+            request.form.get(each, "") for each in ("machine", "state", "fingerprint")
+        )
+        matching = self._current().history.count_steps(
+            TaskStatus.FAILED, machine=machine, state=state, fingerprint=fingerprint
+        )
+        done_by = operating.redrive_matching(self._services, machine, state, fingerprint)
+        return _to_instance(done_by) if matching else _to_instance(done_by, done="unmatched")
 
     def hold(self) -> Response:
         """Parks what comes to a machine, or to one state of it."""
@@ -105,5 +121,6 @@ class Commands:
         return self._current().services
 
 
-def _to_instance(name: str) -> Response:
-    return redirect(url_for(".console_instance", name=name), 303)
+def _to_instance(name: str, done: str | None = None, event: str | None = None) -> Response:
+    """To an instance's page, which says what was done where it does not show: see ``words_of_notice``."""
+    return redirect(url_for(".console_instance", name=name, done=done, event=event), 303)

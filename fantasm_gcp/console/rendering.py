@@ -91,6 +91,7 @@ def _environment() -> Environment:
         distance=wording.words_of_distance,
         duration=wording.words_of_duration,
         fold=wording.fold,
+        join_behind=lambda record, machine: wording.join_behind(machine, record),
         iso=iso,
         level=wording.words_of_level,
         moment=wording.words_of_moment,

@@ -17,13 +17,20 @@ from fantasm_gcp.builtin import MACHINES as BUILT_IN
 from fantasm_gcp.console.commands import Commanded, Commands
 from fantasm_gcp.console.contexts import editable_context
 from fantasm_gcp.console.rendering import answer, drawn
-from fantasm_gcp.console.wording import queues_of, sorted_warnings
+from fantasm_gcp.console.wording import queues_of, sorted_warnings, words_of_notice
 from fantasm_gcp.core.definition import AT_LEAST_ONCE, NAME_PATTERN, Definitions, Machine
 from fantasm_gcp.core.findings import did_you_mean
 from fantasm_gcp.core.names import InstanceId, StepName
 from fantasm_gcp.core.records import Hold, Instance, InstanceStatus, Role, TaskStatus
 from fantasm_gcp.core.step import landing
-from fantasm_gcp.engine.history import History, in_order, state_counts, status_counts, told_by
+from fantasm_gcp.engine.history import (
+    History,
+    holds_on,
+    in_order,
+    state_counts,
+    status_counts,
+    told_by,
+)
 from fantasm_gcp.engine.starting import definition_hash
 from fantasm_gcp.errors import (
     CommandError,
@@ -59,8 +66,6 @@ class Served(Commanded, Protocol):
 
     @property
     def definitions(self) -> Definitions: ...
-    @property
-    def history(self) -> History: ...
     @property
     def settings(self) -> Settings: ...
 
@@ -160,7 +165,7 @@ class _Pages:
 
     def instance(self, name: str) -> Response:
         """One instance and its steps. ``failed``, ``in_flight``, ``over``, ``log`` and ``children`` are the
-        cursors of its lists.
+        cursors of its lists; ``done`` and ``event`` tell of the command that led here.
         """
         served = self._current()
         found = served.history.instance(InstanceId(name))
@@ -174,6 +179,9 @@ class _Pages:
             "instance.html",
             children=children,
             told=told_by(found),
+            notice=words_of_notice(request.args.get("done", ""), request.args.get("event", "")),
+            at_joins=served.history.at_joins(found.id),
+            holds=holds_on(served.history, found),
             parked=served.history.count_steps(TaskStatus.PARKED, instance=found.id),
             waiting=served.history.count_steps(TaskStatus.WAITING, instance=found.id),
             is_current=machine is not None and definition_hash(machine) == found.definition,
@@ -226,6 +234,7 @@ class _Pages:
             task=task,
             step=task.step,
             state=state,
+            collected=served.history.collected(task),
             editable=editable_context(task.context) if task.role is Role.ACTION else "",
         )
 

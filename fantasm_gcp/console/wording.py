@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from fantasm_gcp.core.definition import Countdown, Definitions, Machine
-from fantasm_gcp.core.records import Task, TaskStatus
+from fantasm_gcp.core.definition import NAME_PATTERN, Countdown, Definitions, Machine
+from fantasm_gcp.core.records import Outcome, Record, Task, TaskStatus
+from fantasm_gcp.core.step import landing
 from fantasm_gcp.diagram.card import seconds as words_of_period
 from fantasm_gcp.errors import Problem
 
@@ -120,6 +122,33 @@ def standing(task: Task, now: float) -> str:
     if task.due > now:
         return "waiting" if task.collection is None else "collecting"
     return "queued"
+
+
+def words_of_notice(done: str, event: str) -> str:
+    """What a command did, where its page does not show it: by its word in the page's address.
+
+    Words that no command leaves there are ignored, because anybody may write an address.
+    """
+    if done == "skipped":
+        by = event if re.fullmatch(NAME_PATTERN, event) else "the event that was chosen"
+        return f"The step is skipped: its branch goes on by {by}." if event else _SKIPPED_TO_THE_END
+    return _NOTICES.get(done, "")
+
+
+_SKIPPED_TO_THE_END: Final = "The step is skipped: its branch ends there."
+_NOTICES: Final = {
+    "unchanged": "The step has not failed (any more): nothing was changed.",
+    "unmatched": "No failed step matches now: there was nothing to run again.",
+}
+
+
+def join_behind(machine: Machine | None, record: Record) -> str:
+    """The join that a branch went to by a step that is over; empty where there was none."""
+    state = landing(machine, record.step) if machine else None
+    transition = state.transition(record.event) if state and record.event else None
+    there = machine.state(transition.to) if machine and transition else None
+    acted = record.outcome in (Outcome.COMPLETED, Outcome.RECOVERED, Outcome.SKIPPED)
+    return there.name if acted and record.ends_branch and there is not None and there.join else ""
 
 
 def queues_of(machine: Machine) -> tuple[str, ...]:

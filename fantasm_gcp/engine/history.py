@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -56,6 +56,15 @@ class Failures:
     complete: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """How many contexts were collected for a step, and the first of them; ``more``: there may be more."""
+
+    count: int
+    more: bool
+    contexts: tuple[bytes, ...]
+
+
 class History(Protocol):
     """Reads of Datastore. A ``cursor`` that is not one raises ``RefusedError``; all may be unavailable.
 
@@ -82,9 +91,21 @@ class History(Protocol):
         """The failed steps of a machine, a state and a fingerprint, where these are not empty."""
 
     def count_steps(
-        self, status: TaskStatus, *, instance: InstanceId | None = None, machine: str = "", state: str = ""
+        self,
+        status: TaskStatus,
+        *,
+        instance: InstanceId | None = None,
+        machine: str = "",
+        state: str = "",
+        fingerprint: str = "",
     ) -> int:
-        """How many steps have a status, of an instance, a machine and a state where these are given."""
+        """How many steps have a status, of an instance and so on where these are given."""
+
+    def collected(self, task: Task) -> Collected | None:
+        """What was collected for a step of a fan-in or a join; None for another step."""
+
+    def at_joins(self, instance: InstanceId) -> Mapping[str, int]:
+        """How many contexts, up to a thousand, wait at each join of an instance at which any do."""
 
     def tasks(self, instance: InstanceId, *, failed: bool, limit: int, cursor: str) -> Page[Task]:
         """The steps of an instance that are in flight, or those that were given up."""
@@ -114,6 +135,18 @@ def status_counts(history: History, machines: Sequence[Machine]) -> dict[str, di
         machine.name: {status: history.count_instances(machine.name, status) for status in InstanceStatus}
         for machine in machines
     }
+
+
+def holds_on(history: History, instance: Instance) -> list[Hold]:
+    """What holds an instance up: its machine's hold, and those of states at which steps of it are parked."""
+    if instance.is_over:
+        return []
+    return [
+        each
+        for each in history.holds()
+        if each.machine == instance.machine
+        and (not each.state or history.count_steps(TaskStatus.PARKED, instance=instance.id, state=each.state))
+    ]
 
 
 def in_order(lines: Iterable[LogLine]) -> list[LogLine]:

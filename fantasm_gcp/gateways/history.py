@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.core.names import InstanceId, StepName, group_and_round, join_window
 from fantasm_gcp.core.records import (
+    Entry,
     Hold,
     Instance,
     InstanceStatus,
@@ -22,7 +23,7 @@ from fantasm_gcp.core.records import (
     record_key,
     task_key,
 )
-from fantasm_gcp.engine.history import FailureGroup, Failures, Page, StateCounts
+from fantasm_gcp.engine.history import Collected, FailureGroup, Failures, Page, StateCounts
 from fantasm_gcp.errors import RefusedError
 from fantasm_gcp.gateways.datastore import DatastoreStore
 from fantasm_gcp.gateways.rows import listed, read_row
@@ -38,6 +39,10 @@ fair sample of more.
 """
 MOST_GROUPS = 100
 """Groups of a sample that are counted, the largest first."""
+
+
+COLLECTED, COLLECTED_SHOWN, COLLECTED_BYTES = 1000, 20, 1_000_000
+"""Of contexts collected or waiting at a join: most that are counted, most that are read, bytes of these."""
 
 
 class DatastoreHistory:
@@ -105,10 +110,38 @@ class DatastoreHistory:
         return {name: value for name, value in where.items() if value} | {"service": self._store.service}
 
     def count_steps(
-        self, status: TaskStatus, *, instance: InstanceId | None = None, machine: str = "", state: str = ""
+        self,
+        status: TaskStatus,
+        *,
+        instance: InstanceId | None = None,
+        machine: str = "",
+        state: str = "",
+        fingerprint: str = "",
     ) -> int:
         where = {"status": status, "instance": instance or "", "machine": machine, "state": state}
+        where["fingerprint"] = fingerprint
         return self._count(Task.kind, {name: value for name, value in where.items() if value})
+
+    def collected(self, task: Task) -> Collected | None:
+        collection = task.collection
+        if collection is None:
+            return None
+
+        def is_of_it(name: str) -> bool:
+            return collection.round is None or group_and_round(name)[1] <= collection.round
+
+        where = collection.window, collection.after, collection.until
+        names = self._store.entry_names(*where, COLLECTED + 1)
+        found: Sequence[Entry] = self._store.entries(*where, COLLECTED_SHOWN, COLLECTED_BYTES)
+        contexts = tuple(each.context for each in found if is_of_it(each.name))
+        count = sum(map(is_of_it, names[:COLLECTED]))
+        return Collected(count, len(names) > COLLECTED, contexts)
+
+    def at_joins(self, instance: InstanceId) -> Mapping[str, int]:
+        return {
+            state: len(self._store.entry_names(join_window(instance, state), "", "", COLLECTED))
+            for state in self._store.joins_waiting(instance)
+        }
 
     def tasks(self, instance: InstanceId, *, failed: bool, limit: int, cursor: str) -> Page[Task]:
         kind_of_task: Mapping[str, str | bool] = {"status": "failed"} if failed else {"in_flight": True}

@@ -13,10 +13,20 @@ from werkzeug.exceptions import BadRequest, NotFound
 from fantasm_gcp.core.moments import iso
 from fantasm_gcp.core.names import TASK_NAME_LIMIT, InstanceId, StepName
 from fantasm_gcp.core.records import Instance, InstanceStatus, LogLine, Record, Step, Task, TaskStatus
-from fantasm_gcp.engine.history import History, Page, StateCounts, in_order, state_counts, told_by
+from fantasm_gcp.engine.history import (
+    Collected,
+    History,
+    Page,
+    StateCounts,
+    holds_on,
+    in_order,
+    state_counts,
+    told_by,
+)
 from fantasm_gcp.engine.starting import definition_hash
 from fantasm_gcp.errors import RefusedError
 from fantasm_gcp.web.current import current_fantasm
+from fantasm_gcp.web.machines import shown_hold
 from fantasm_gcp.web.waiting import await_end
 
 PAGE = 100
@@ -114,6 +124,8 @@ def instance(name: str) -> dict[str, Any]:
     return instance_summary(found) | {
         "parked": history.count_steps(TaskStatus.PARKED, instance=found.id),
         "waiting": history.count_steps(TaskStatus.WAITING, instance=found.id),
+        "at_joins": dict(history.at_joins(found.id)),
+        "held": [shown_hold(each) for each in holds_on(history, found)],
         "states": {state: _counts(each) for state, each in counts.items()},
         "in_flight": _tasks(found.id, limit, failed=False),
         "failed": _tasks(found.id, limit, failed=True),
@@ -164,16 +176,23 @@ def line_of(line: LogLine) -> dict[str, Any]:
 
 
 def step(name: str, step_name: str) -> dict[str, Any]:
-    """One step of an instance, with its context however large."""
+    """One step of an instance, with its context however large, and what was collected for it."""
     history: History = current_fantasm().history
     if not can_be_a_key(step_name):
         raise NotFound("no step has such a name")
     task, record = history.task(StepName(step_name)), history.record(StepName(step_name))
     if task is not None and task.step.instance == name:
-        return task_of(task)
+        return task_of(task) | {"collected": _collected(history.collected(task))}
     if record is not None and record.step.instance == name:
-        return record_of(record)
+        return record_of(record) | {"collected": None}
     raise NotFound(f"instance {name!r} has no step {step_name!r}")
+
+
+def _collected(collected: Collected | None) -> dict[str, Any] | None:
+    if collected is None:
+        return None
+    contexts = [json.loads(each) for each in collected.contexts]
+    return {"count": collected.count, "more": collected.more, "contexts": contexts}
 
 
 def page_of(page: Page[T], of: Callable[[T], dict[str, Any]]) -> dict[str, Any]:

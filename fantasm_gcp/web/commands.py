@@ -13,6 +13,7 @@ from fantasm_gcp.console.contexts import edited_context
 from fantasm_gcp.core.codec import Codec
 from fantasm_gcp.core.findings import did_you_mean
 from fantasm_gcp.core.names import InstanceId, StepName
+from fantasm_gcp.core.records import TaskStatus
 from fantasm_gcp.engine import operating
 from fantasm_gcp.engine.redriving import redrive
 from fantasm_gcp.web.api import can_be_a_key, find_instance, instance_summary
@@ -21,15 +22,17 @@ from fantasm_gcp.web.current import current_fantasm
 from fantasm_gcp.web.machines import shown_hold
 
 MOST_NOTE = 1000
-"""Characters of the note of a hold."""
+"""Characters of the note of a hold or a cancellation."""
 
 _FINGERPRINT = re.compile("[0-9a-f]{1,64}")
 
 
 def cancel(name: str) -> dict[str, Any]:
-    """Stops an instance for good."""
-    _given()
-    return instance_summary(operating.cancel(current_fantasm().services, _instance(name)))
+    """Stops an instance for good; ``note`` says why."""
+    note = _note(_given("note"))
+    services, instance = current_fantasm().services, _instance(name)
+    stopped = operating.cancel(services, instance, note) if note else operating.cancel(services, instance)
+    return instance_summary(stopped)
 
 
 def pause(name: str) -> dict[str, Any]:
@@ -59,26 +62,33 @@ def redrive_step(name: str, step_name: str) -> dict[str, Any]:
     if task is None or task.step.instance != instance:
         raise NotFound(f"instance {name!r} has no step {step_name!r} that has failed or is in flight")
     encoded = _context(fantasm.services.codec, given.get("context"))
-    redriven = redrive(fantasm.services, step, context=encoded, skip=_text(given, "skip"))
-    return {"step": step, "instance": instance, "redriven": redriven}
+    skip = _text(given, "skip")
+    redriven = redrive(fantasm.services, step, context=encoded, skip=skip)
+    return {"step": step, "instance": instance, "redriven": redriven, "skipped": skip if redriven else None}
 
 
 def redrive_matching() -> dict[str, Any]:
-    """Runs failed steps of a ``machine`` again, those of a ``state`` and a ``fingerprint`` if given."""
+    """Runs failed steps of a ``machine`` again, those of a ``state`` and a ``fingerprint`` if given.
+
+    ``matching`` is how many there were just before that.
+    """
     given = _given("machine", "state", "fingerprint")
     fingerprint = _text(given, "fingerprint") or ""
     if fingerprint and not _FINGERPRINT.fullmatch(fingerprint):
         raise BadRequest("fingerprint is not one: it has digits and the letters a to f")
     machine, state = _machine(given), _text(given, "state") or ""
-    return _operation(operating.redrive_matching(current_fantasm().services, machine, state, fingerprint))
+    fantasm = current_fantasm()
+    matching = fantasm.history.count_steps(
+        TaskStatus.FAILED, machine=machine, state=state, fingerprint=fingerprint
+    )
+    done_by = operating.redrive_matching(fantasm.services, machine, state, fingerprint)
+    return _operation(done_by) | {"matching": matching}
 
 
 def hold() -> dict[str, Any]:
     """Parks the steps that come to a ``machine``, or to a ``state`` of it; ``note`` says why."""
     given = _given("machine", "state", "note")
-    note = _text(given, "note") or ""
-    if len(note) > MOST_NOTE:
-        raise BadRequest(f"the note has {len(note):,} characters, more than {MOST_NOTE:,}")
+    note = _note(given)
     machine, state = _machine(given), _text(given, "state") or ""
     return shown_hold(operating.hold(current_fantasm().services, machine, state, note))
 
@@ -149,6 +159,13 @@ def _text(given: Mapping[str, Any], name: str) -> str | None:
     if value is not None and not (isinstance(value, str) and _is_utf8(value)):
         raise BadRequest(f"{name} is not a text")
     return value
+
+
+def _note(given: Mapping[str, Any]) -> str:
+    note = _text(given, "note") or ""
+    if len(note) > MOST_NOTE:
+        raise BadRequest(f"the note has {len(note):,} characters, more than {MOST_NOTE:,}")
+    return note
 
 
 def _is_utf8(text: str) -> bool:

@@ -32,6 +32,23 @@ MORE = """\
   states:
   - {name: Print, action: Choose, initial: true, transitions: [{event: 'on', to: Fold, countdown: 1}]}
   - {name: Fold, action: Leave, final: true}
+- name: Meet                   # one of its two does not come before tomorrow
+  namespace: party_actions
+  states:
+  - {name: Open, action: Open, initial: true, transitions: [{event: each, to: Item}]}
+  - {name: Item, action: Item, transitions: [{event: early, to: Sum}, {event: late, to: Sleep, countdown: 86400}]}
+  - {name: Sleep, action: Leave, final: true}
+  - {name: Sum, action: Leave, join: true, final: true}
+- name: Shaky                  # is tried again and again
+  namespace: party_actions
+  task_retry_limit: 1000
+  states:
+  - {name: Try, action: Try, initial: true, final: true}
+- name: Kept                   # is held by one test
+  namespace: party_actions
+  states:
+  - {name: Write, action: Choose, initial: true, transitions: [{event: 'on', to: Post, countdown: 86400}]}
+  - {name: Post, action: Leave, final: true}
 - name: Light
   namespace: party_actions
   guarantee: at_least_once
@@ -45,6 +62,19 @@ class Pay(FSMAction):
         if "fails" in context:
             raise ValueError(f"refused: {context['fails']}")
         return "paid"
+
+class Open(FSMAction):
+    def execute(self, context, obj):
+        context.fork({"late": "1"})
+        return "each"
+
+class Item(FSMAction):
+    def execute(self, context, obj):
+        return "late" if "late" in context else "early"
+
+class Try(FSMAction):
+    def execute(self, context, obj):
+        raise ValueError("shaky\\n\\x1b[2J")
 """
 
 
@@ -208,6 +238,59 @@ def test_a_paused_instance_shows_what_is_parked(fantasm):
     assert "completed" == await_end(fantasm, instance)
 
 
+def test_what_waits_at_a_join_is_shown(fantasm):
+    """How many contexts at which join; and of steps that are over, how many are shown."""
+    instance = start(fantasm, "Meet")
+    await_that(lambda: shown(fantasm, instance)["at_joins"])
+    text = fantasm("show", instance).stdout
+    assert ("waits at Sum: 1 context\n" in text, "in no order" in text) == (True, False)
+    await_that(lambda: len(shown(fantasm, instance)["steps"]["items"]) == 3)
+    text = fantasm("show", instance, "--limit", "2").stdout
+    assert "These are 2 of 3 steps that are over, in no order: --limit shows more." in text
+    fantasm("cancel", instance)
+
+
+def test_a_step_that_is_tried_again_shows_its_error(fantasm):
+    """On one line, whatever the error has in it."""
+    instance = start(fantasm, "Shaky")
+    await_that(lambda: [each for each in shown(fantasm, instance)["in_flight"]["items"] if each["error"]])
+    text = fantasm("show", instance).stdout
+    assert ("--> Try: ValueError: shaky" in text, "\x1b" in text) == (True, False)
+    fantasm("cancel", instance)
+
+
+def test_a_cancellation_says_why(fantasm):
+    """`show` has the note."""
+    instance = start(fantasm, "Letter")
+    fantasm("cancel", instance, "--note", "wrong address")
+    assert "note: wrong address\n" in fantasm("show", instance).stdout
+
+
+def test_what_is_not_there_is_said_in_words(fantasm):
+    """To standard error; the table has its heads as before, and JSON is as it was."""
+    for arguments, words in (
+        (["list", "--machine", "Light"], "no instances\n"),
+        (["failures", "--machine", "Letter"], "no failed steps\n"),
+    ):
+        answer = fantasm(*arguments)
+        assert (1, words) == (len(answer.stdout.splitlines()), answer.stderr)
+        assert "" == fantasm(*arguments, "--format", "json").stderr
+    answer = fantasm("redrive", "--machine", "Letter")
+    assert ("no failed step matches now\n", 2) == (answer.stderr, len(answer.stdout.splitlines()))
+    answer = fantasm("redrive", "--machine", "Letter", "--format", "json")
+    assert ("", 0) == (answer.stderr, json.loads(answer.stdout)["matching"])
+
+
+def test_a_hold_is_shown_where_it_concerns_an_instance(fantasm):
+    """Since when, and why; released, it is not any more."""
+    fantasm("hold", "Kept", "--note", "no paper")
+    instance = start(fantasm, "Kept")
+    text = fantasm("show", instance).stdout
+    assert re.search(r"held: all states, since \S+ \S+ UTC: no paper\n", text)
+    fantasm("release", "Kept")
+    assert "held:" not in fantasm("show", instance).stdout
+
+
 def test_holds_are_listed_and_released(fantasm, shop):
     """A machine or one of its states; the answer of a release is the instance that does the rest."""
     assert "Errand: held\n" == fantasm("hold", "Errand", "--note", "not now").output
@@ -221,6 +304,7 @@ def test_holds_are_listed_and_released(fantasm, shop):
     assert first.startswith("FantasmOperation-")
     assert f"{shop}/fantasm/instances/{first}" == second
     fantasm("release", "Errand", "Note")
+    assert "nothing is held\n" == fantasm("holds").stderr
     assert "fantasm: 'Errand' is not held\n" == fantasm("release", "Errand", code=2).output
     assert "unknown machine 'Erand'; did you mean 'Errand'?" in fantasm("hold", "Erand", code=2).output
 
@@ -254,7 +338,8 @@ def test_a_step_is_redriven_with_a_context_of_a_file(fantasm, tmp_path):
 def test_a_step_is_skipped(fantasm, event, states):
     """By an event, or by the end of its branch; `show` has the outcome."""
     instance, step = failing(fantasm)
-    fantasm("redrive", step, "--skip", event)
+    done = f"goes on by {event}" if event else "its branch ends"
+    assert f"{step}: is skipped, {done}\n" == fantasm("redrive", step, "--skip", event).output
     assert "completed" == await_end(fantasm, instance)
     assert states == {each["state"] for each in shown(fantasm, instance)["steps"]["items"]}
     assert re.search(r"Pay +skipped", fantasm("show", instance).stdout)

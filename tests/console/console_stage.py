@@ -24,7 +24,7 @@ from fantasm_gcp.core.records import (
     Task,
     TaskStatus,
 )
-from fantasm_gcp.engine.history import FailureGroup, Failures, Page, StateCounts
+from fantasm_gcp.engine.history import Collected, FailureGroup, Failures, Page, StateCounts
 from fantasm_gcp.errors import RefusedError
 from fantasm_gcp.settings import Settings
 
@@ -110,6 +110,8 @@ class MemoryHistory:
     records_: list[Record] = field(default_factory=list)
     lines_: list[LogLine] = field(default_factory=list)
     holds_: list[Hold] = field(default_factory=list)
+    collected_: dict[StepName, Collected] = field(default_factory=dict)
+    at_joins_: dict[InstanceId, dict[str, int]] = field(default_factory=dict)
     complete: bool = True
     broken: Exception | None = None
 
@@ -174,7 +176,13 @@ class MemoryHistory:
         return _page(self._failed(machine, state, fingerprint), limit, cursor)
 
     def count_steps(
-        self, status: TaskStatus, *, instance: InstanceId | None = None, machine: str = "", state: str = ""
+        self,
+        status: TaskStatus,
+        *,
+        instance: InstanceId | None = None,
+        machine: str = "",
+        state: str = "",
+        fingerprint: str = "",
     ) -> int:
         self._check()
         return sum(
@@ -182,8 +190,17 @@ class MemoryHistory:
             and instance in (None, each.step.instance)
             and machine in ("", each.step.machine)
             and state in ("", each.step.target)
+            and fingerprint in ("", each.failure.fingerprint if each.failure else "")
             for each in self.tasks_
         )
+
+    def collected(self, task: Task) -> Collected | None:
+        self._check()
+        return self.collected_.get(task.step.name)
+
+    def at_joins(self, instance: InstanceId) -> Mapping[str, int]:
+        self._check()
+        return self.at_joins_.get(instance, {})
 
     def records(self, instance: InstanceId, limit: int, cursor: str) -> Page[Record]:
         self._check()

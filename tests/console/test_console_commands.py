@@ -94,6 +94,24 @@ def test_cancelling_asks_first_and_leaves_nothing(harness: Harness) -> None:
     assert "cancelled by an operator" in shown.text
 
 
+def test_a_cancellation_says_why(harness: Harness) -> None:
+    """Its form has a field for a note."""
+    instance = start(harness, "Walk/")
+    shown = page(harness, f"instances/{instance}")
+    (form,) = forms(shown, "/cancel")
+    assert ["note"] == [each.attributes["name"] for each in form.all("input")]
+    assert "typo <b>" in press(harness, shown, "/cancel", note=" typo <b> ").one("dl", id="facts").text
+
+
+@pytest.mark.parametrize("address", ["done=nope", "done=", "event=x", "done=skipped&event=%3Cb%3E+free+text"])
+def test_an_address_of_somebody_s_own_says_nothing_of_its_own(harness: Harness, address: str) -> None:
+    """Only the words of commands are said, and of an event only what can be a name."""
+    instance = start(harness, "Walk/")
+    shown = page(harness, f"instances/{instance}?{address}")
+    said = " ".join(each.text for each in shown.all("p", role="status"))
+    assert ("free" not in said, "skipped" in address) == (True, "the event that was chosen" in said)
+
+
 def test_failed_steps_are_run_again_one_or_all(harness: Harness) -> None:
     """From the instance's page; each failed step has a button of its own, and a page."""
     instance = start(harness, "Work/?items=value key")
@@ -162,7 +180,12 @@ def test_a_failed_step_is_skipped(harness: Harness, skip: str, reached: list[str
     instance = start(harness, "Work/?items=value")
     harness.run()
     (form,) = [each for each in step_page(harness, instance).all("form") if each.all("select")]
-    assert 303 == harness.client.post(form.attributes["action"], data={"skip": skip}).status_code
+    answer = harness.client.post(form.attributes["action"], data={"skip": skip})
+    assert 303 == answer.status_code
+    notice = read_page(harness.client.get(answer.location).text).one("p", role="status").text
+    assert f"The step is skipped: its branch {f'goes on by {skip}' if skip else 'ends there'}." == notice
+    again = harness.client.post(form.attributes["action"], data={"skip": skip})
+    assert "nothing was changed" in harness.client.get(again.location).text
     harness.run()
     shown = page(harness, f"instances/{instance}")
     assert ("completed", reached) == (status(shown), list(Seen.by_state))
@@ -241,6 +264,9 @@ def test_a_group_of_failures_is_run_again(harness: Harness) -> None:
         assert shown.one("h1").text.startswith("FantasmOperation-")
         harness.run()
     steps = harness.get("failures/steps")["steps"]
+    nothing = {"machine": "Work", "state": "Far", "fingerprint": ""}
+    answer = harness.client.post(f"{ROOT}/failures/redrive", data=nothing)
+    assert "No failed step matches now" in harness.client.get(answer.location).text
     assert {("value", 2), ("key", 0)} == {(each["context"]["item"], each["epoch"]) for each in steps}
 
 

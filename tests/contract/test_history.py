@@ -9,9 +9,20 @@ import pytest
 from scrubbed import left, rows, scrub, write
 
 from fantasm_gcp.core.context import Failure
-from fantasm_gcp.core.names import MAIN, InstanceId, StepName, instance_id, step_name
+from fantasm_gcp.core.names import (
+    MAIN,
+    InstanceId,
+    StepName,
+    entry_name,
+    instance_id,
+    join_entry_name,
+    join_window,
+    step_name,
+)
 from fantasm_gcp.core.records import (
+    Collection,
     Commit,
+    Entry,
     Hold,
     Instance,
     InstanceStatus,
@@ -23,7 +34,7 @@ from fantasm_gcp.core.records import (
 )
 from fantasm_gcp.engine.history import FailureGroup, instance_of, told_by
 from fantasm_gcp.errors import RefusedError
-from fantasm_gcp.gateways.history import GROUPED
+from fantasm_gcp.gateways.history import COLLECTED, COLLECTED_SHOWN, GROUPED
 from fantasm_gcp.gateways.scrubbing import INSTANCES_PER_PAGE, KEYS_PER_STEP
 from fantasm_gcp.testing import Harness
 
@@ -252,6 +263,73 @@ def test_steps_are_counted_by_status(harness):
         count(TaskStatus.PARKED, machine="Talk", state="Only"),
         count(TaskStatus.PARKED, machine="Quiet"),
     )
+    assert 0 == count(TaskStatus.PARKED, machine="Talk", fingerprint="f1")
+
+
+def at_join(instance: str, state: str, round_: int, n: int, context: bytes = b'{"n": 1}') -> Entry:
+    who = InstanceId(instance)
+    name = join_entry_name(who, state, "", round_, StepName(f"source-{n}"), 0)
+    return Entry(name, join_window(who, state), StepName(f"source-{n}"), context, joining=who, state=state)
+
+
+def of_join(instance: str, state: str, round_: int) -> Task:
+    collection = Collection("", join_window(InstanceId(instance), state), round=round_)
+    return replace(a_task(instance, 0, "failed"), collection=collection)
+
+
+def test_what_waits_at_joins_is_counted_by_state(harness):
+    """Of one instance; what is in windows waits at no join."""
+    window = StepName("window")
+    inside = Entry(entry_name(window, StepName("s"), 0), window, StepName("s"), b"{}")
+    waiting = [at_join("a", "One", 0, n) for n in range(3)] + [at_join("a", "Other", 1, 0)]
+    put(harness, inside, *waiting, at_join("b", "One", 0, 0))
+    history = harness.fantasm.history
+
+    assert [{"One": 3, "Other": 1}, {"One": 1}, {}] == [
+        dict(history.at_joins(InstanceId(each))) for each in ("a", "b", "c")
+    ]
+
+
+def test_a_join_s_step_has_collected_its_round_and_earlier_ones(harness):
+    """What came later waits for the next one; a step without a collection has collected nothing."""
+    entries = [at_join("a", "One", round_, n, b'{"r":%d}' % round_) for n, round_ in enumerate((0, 1, 1, 2))]
+    put(harness, *entries, at_join("a", "Other", 0, 9))
+    history = harness.fantasm.history
+
+    found = history.collected(of_join("a", "One", 1))
+    assert (3, False, [b'{"r":0}', b'{"r":1}', b'{"r":1}']) == (
+        found.count,
+        found.more,
+        sorted(found.contexts),
+    )
+    none = history.collected(of_join("b", "One", 0))
+    assert (0, False, ()) == (none.count, none.more, none.contexts)
+    assert None is history.collected(a_task("a", 1, "failed"))
+
+
+def test_a_window_s_step_has_collected_its_range(harness):
+    """Behind ``after``, up to ``until``; large contexts are read as far as there is room for them."""
+    window = StepName("window")
+    names = sorted(entry_name(window, StepName(f"s{n}"), 0) for n in range(6))
+    put(harness, *(Entry(name, window, StepName("s"), b"x" * 400_000) for name in names))
+    step = replace(a_task("a", 0, "failed"), collection=Collection("g", window, names[0], names[4]))
+
+    found = harness.fantasm.history.collected(step)
+
+    assert (4, False, 3) == (found.count, found.more, len(found.contexts))
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_many_contexts_are_counted_up_to_a_thousand(harness, more):
+    """There it is said that there are more; the first few are read."""
+    for begin in range(0, COLLECTED, 250):
+        put(harness, *(at_join("a", "One", 0, n) for n in range(begin, begin + 250)))
+    put(harness, *(at_join("a", "One", 0, COLLECTED + n) for n in range(more)))
+
+    found = harness.fantasm.history.collected(of_join("a", "One", 0))
+
+    assert (COLLECTED, bool(more), COLLECTED_SHOWN) == (found.count, found.more, len(found.contexts))
+    assert {"One": COLLECTED} == dict(harness.fantasm.history.at_joins(InstanceId("a")))
 
 
 def test_children_are_those_of_one_instance(harness):

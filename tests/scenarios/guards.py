@@ -32,7 +32,6 @@ CHAIN_GUARDS: dict[str, tuple[Change, ...]] = {
             "return Commit((Update(mentioned(stored.row, following), stored.version), Insert(following)))",
             "return Commit((Insert(following), Delete(task_key(StepName('none')))))",
         ),
-        Change("core/commits.py", "    Window,\n)", "    Window,\n    task_key,\n)"),
         Change("core/commits.py", "import entry_name", "import StepName, entry_name"),
         Change(
             "engine/acting.py",
@@ -58,10 +57,10 @@ CHAIN_GUARDS: dict[str, tuple[Change, ...]] = {
         ),
     ),
     "replay_enqueues: a duplicate enqueues what follows": (
-        Change("engine/enqueue.py", "enqueue_in_flight(services, record.next)", "pass"),
+        Change("engine/replaying.py", "enqueue_in_flight(services, record.next)", "pass"),
     ),
     "replay_ends_branch: a duplicate looks for the end of the instance": (
-        Change("engine/enqueue.py", "if record is None or record.ends_branch:", "if False:"),
+        Change("engine/replaying.py", "if record is None or record.ends_branch:", "if False:"),
     ),
     "window_transaction: an arrival reads the window it goes into": (
         Change(
@@ -80,27 +79,22 @@ CHAIN_GUARDS: dict[str, tuple[Change, ...]] = {
     "close_window: a window is closed before it is read": (
         Change(
             "engine/runner.py",
-            "            close_window(self.services, task.step.name, task.collection)\n            batch",
-            "            batch",
+            "            close_window(self.services, task.step.name, task.collection)\n        batch",
+            "            pass\n        batch",
         ),
     ),
     "instance_version: the end of an instance names the version read before the query": (
         Change(
             "core/commits.py",
-            "return Commit((Update(ended, stored.version),))",
-            "return Commit((Delete(stored.row.key),)), Commit((Insert(ended),))",
-        ),
-        Change(
-            "engine/ending.py",
-            "services.store.commit(closing(stored, failed, services.clock()))",
-            "[services.store.commit(each) for each in closing(stored, failed, services.clock())]",
+            "    mutations: list[Mutation] = [Update(ended, stored.version)]\n",
+            "    mutations: list[Mutation] = [Upsert(ended)]\n",
         ),
     ),
     "redrive_counts: a redrive is seen by who compares the instance's version": (
-        Change("engine/start.py", "instance.row.redrives + 1", "instance.row.redrives"),
+        Change("engine/redriving.py", "commands=instance.row.commands + 1", "commands=instance.row.commands"),
     ),
     "failing_ends_branch: a step that is given up ends its branch": (
-        Change("engine/failing.py", "    end_branch(services, task.step.instance, loaded.instance)\n", ""),
+        Change("engine/failing.py", "    end_branch(services, after.step.instance, instance)\n", ""),
     ),
     "failed_ends_branch: a duplicate of a failed step looks for the end of the instance": (
         Change("engine/runner.py", "        end_branch(services, delivery.instance, loaded.instance)\n", ""),

@@ -38,7 +38,6 @@ def examples() -> dict[str, str]:
     """Each example by its name: the request and the answer, as Markdown."""
     from fantasm_gcp.testing import Harness
 
-    logging.getLogger("fantasm_gcp").setLevel(logging.CRITICAL)
     steady, made = Steady(), dict[str, str]()
     with Harness(HERE / "paying.yaml") as harness:
 
@@ -103,5 +102,6 @@ def with_examples(text: str) -> str:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
     sys.path[:0] = [str(HERE), str(HERE.parents[1])]
     PAGE.write_text(with_examples(PAGE.read_text()))

@@ -108,6 +108,27 @@ def test_a_cancelled_instance_leaves_nothing_behind(operated, start, post):
     assert [[]] * 3 == [rows(operated, kind) for kind in IN_FLIGHT]
 
 
+def test_a_cancellation_has_a_note(operated, start, post):
+    """Why, where somebody says it; an empty one is none, and a second cancellation keeps the first."""
+    noted, plain = start("Walk/"), start("Walk/")
+    assert "wrong <b>" == post(f"instances/{noted}/cancel", note="wrong <b>")["note"]
+    assert "wrong <b>" == post(f"instances/{noted}/cancel", note="again")["note"]
+    assert "cancelled by an operator" == post(f"instances/{plain}/cancel", note="")["note"]
+
+
+def test_a_group_redrive_tells_how_many_match(operated, start, post):
+    """By machine, state and fingerprint; with none it is an operation all the same."""
+    start("Work/?items=value key value")
+    operated.run()
+    group = operated.get("failures")["groups"][0]
+    same = {"machine": "Work", "fingerprint": group["fingerprint"]}
+    others = {"machine": "Walk"}, {"machine": "Work", "state": "Far"}, {"machine": "Work", "state": "Item"}
+    answers = [post("redrive", **each) for each in (same, *others)]
+    assert [2, 0, 0, 3] == [each["matching"] for each in answers]
+    operated.run()
+    assert {200} == {operated.client.get(each["status_url"]).status_code for each in answers}
+
+
 @pytest.mark.parametrize("command", ["cancel", "pause", "resume", "redrive"])
 def test_an_instance_that_is_completed_takes_no_command(operated, start, post, command):
     """409 with the reason, and nothing is changed."""
@@ -163,7 +184,8 @@ def test_a_step_is_redriven_with_an_edited_context(operated, start, post):
     step = failed(operated, instance)["value"]
     edited = step["context"] | {"item": "mended", "at": {"__fantasm__": ["date", "2026-11-22"]}}
     path = f"instances/{instance}/steps/{step['step']}/redrive"
-    assert {"step": step["step"], "instance": instance, "redriven": True} == post(path, context=edited)
+    done = {"step": step["step"], "instance": instance, "redriven": True, "skipped": None}
+    assert done == post(path, context=edited)
     assert not post(path, context=edited)["redriven"]
     operated.run()
     assert ("completed", [{"items": ["mended"]}]) == (status(operated, instance), Seen.take("Gather"))
@@ -179,7 +201,10 @@ def test_a_step_is_skipped_by_an_event(operated, start, post, form, skip, reache
     instance = start("Work/?items=value")
     operated.run()
     step = failed(operated, instance)["value"]["step"]
-    assert post(f"instances/{instance}/steps/{step}/redrive", **{form: {"skip": skip}})["redriven"]
+    answer = post(f"instances/{instance}/steps/{step}/redrive", **{form: {"skip": skip}})
+    assert (True, skip) == (answer["redriven"], answer["skipped"])
+    again = post(f"instances/{instance}/steps/{step}/redrive", **{form: {"skip": skip}})
+    assert (False, None) == (again["redriven"], again["skipped"])
     operated.run()
     assert "completed" == status(operated, instance)
     assert reached == list(Seen.by_state)
@@ -292,7 +317,9 @@ def test_failed_steps_are_redriven_by_machine_state_and_fingerprint(operated, st
         *((f"instances/nope/{each}", {}, 404, "there is no instance 'nope'") for each in COMMANDS),
         ("instances/\U0001f600/cancel", {}, 404, "there is no instance"),
         ("instances/nope/steps/nope/redrive", {}, 404, "there is no instance 'nope'"),
-        ("instances/nope/cancel", {"note": "x"}, 400, "takes nothing"),
+        ("instances/nope/pause", {"note": "x"}, 400, "takes nothing"),
+        ("instances/nope/cancel", {"note": "x" * 1001}, 400, "1,001 characters"),
+        ("instances/nope/cancel", {"note": 1}, 400, "note is not a text"),
     ],
 )
 def test_wrong_commands_are_answered_plainly(operated, post, path, body, code, words):

@@ -1,4 +1,4 @@
-// Refreshes what is marked data-live while it is looked at; leads from Start to the instance.
+// Refreshes what is data-live while looked at; Start leads to its instance.
 const live = document.getElementById("live"), page = document.body.dataset;
 const [state, button] = live.children;
 let timer, paused, busy;
@@ -51,8 +51,8 @@ async function refresh() {
 }
 
 function say(word) {
-  state.textContent = live.dataset.is = paused ? "Paused" : word;
-  button.textContent = paused ? "Resume" : "Pause";
+  state.textContent = live.dataset.is = paused ? "Stopped" : word;
+  button.textContent = paused ? "Go on refreshing" : "Stop refresh";
 }
 
 document.addEventListener("submit", async (event) => {
