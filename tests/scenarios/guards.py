@@ -227,6 +227,9 @@ TANGLE_GUARDS: dict[str, tuple[Change, ...]] = {
 }
 """Those that need joins, ends that are told, operators' commands, or lost tasks."""
 
+SEEN_AT = {"told_again": 87, "part_ranges": 114, "cancel_windows": 44, "unpark_enqueues_again": 22}
+"""Of those that take long to be missed, a seed that was seen to."""
+
 SIMULATED_GUARDS: dict[str, tuple[int, tuple[Change, ...]]] = {
     "failures_hold_joins: an instance with failed steps releases no join and is not completed": (
         1,

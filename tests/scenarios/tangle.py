@@ -1,6 +1,6 @@
 """Joins, ends that are told, operators' commands and sweeps, run against an adversary.
 
-``python tangle.py SEEDS`` ends with status 1 at the first seed whose run breaks an invariant.
+``python tangle.py SEEDS [FIRST]`` ends with status 1 at the first seed whose run breaks an invariant.
 """
 
 from __future__ import annotations
@@ -267,4 +267,4 @@ def verdict(seed: int, raises: float) -> str:
 
 if __name__ == "__main__":
     sys.modules["tangle"] = sys.modules["__main__"]
-    raise SystemExit(main(verdict, int(sys.argv[1])))
+    raise SystemExit(main(verdict, *map(int, sys.argv[1:])))
