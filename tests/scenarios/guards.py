@@ -133,13 +133,6 @@ STORM_GUARDS: dict[str, tuple[Change, ...]] = {
     "older_epoch: a delivery of an earlier epoch sees the row's own task enqueued": (
         Change("engine/runner.py", "        enqueue(services, [stored.row])\n", ""),
     ),
-    "loser_looks_again: who was overtaken by a later epoch sees that epoch's task enqueued": (
-        Change(
-            "engine/runner.py",
-            'raise Moved(f"another delivery of {self.delivery.step} decided")',
-            "return replay(self.services, self.delivery, Loaded(None, None))",
-        ),
-    ),
     "forks_have_branches: a fork's steps have names of their own": (
         Change("core/step.py", 'nest(here.branch, f"f{here.n}-{leaving.index}")', "here.branch"),
     ),
@@ -392,6 +385,16 @@ DIRECTED_GUARDS: dict[str, tuple[str, tuple[Change, ...]]] = {
                 "updates = tuple(Upsert(row) for",
             ),
             Change("engine/sweeping.py", "    Update,\n", "    Update,\n    Upsert,\n"),
+        ),
+    ),
+    "loser_looks_again: who was overtaken by a later epoch sees that epoch's task enqueued": (
+        "test_holding.py::test_who_was_overtaken_by_a_later_epoch_sees_its_task_created",
+        (
+            Change(
+                "engine/runner.py",
+                'raise Moved(f"another delivery of {self.delivery.step} decided")',
+                "return replay(self.services, self.delivery, Loaded(None, None))",
+            ),
         ),
     ),
     "looked_at: that the sweeper looked at a step is no change of it": (

@@ -16,6 +16,8 @@ class Now:
 
 
 def split(context: Any, obj: Any) -> str:
+    while Now.then:
+        Now.then.pop()()
     for item in range(1, int(context["n"])):
         context.fork({"item": item})
     context["item"] = 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from holding import Now
 
+from fantasm_gcp import RetryLater
 from fantasm_gcp.core.names import InstanceId
 from fantasm_gcp.engine.operating import cancel, hold, pause, release, resume
 from fantasm_gcp.errors import CommandError, NotThereError
@@ -165,6 +166,32 @@ def test_a_late_task_of_a_parked_step_does_not_run_it(harness):
     assert (200, 1) == (harness.answer(attempt), len(operations))
     harness.run()
     assert_whole(harness, instance, 1)
+
+
+def test_who_was_overtaken_by_a_later_epoch_sees_its_task_created(harness):
+    """A delivery inside of another puts the step off and dies before the next task is there."""
+    instance = start(harness, "Held/?n=2")
+    attempt = harness.next_attempt()
+
+    def put_off():
+        raise RetryLater(5)
+
+    def around(rpc, carry_out):
+        if rpc.method == "CreateTask":
+            raise Crash
+        return carry_out()
+
+    def deliver_inside():
+        Now.then.append(put_off)
+        harness.around = around
+        with pytest.raises(Crash):
+            harness.answer(attempt)
+        harness.around = lambda _, carry_out: carry_out()
+
+    Now.then.append(deliver_inside)
+    harness.deliver(attempt)
+    harness.run()
+    assert_whole(harness, instance, 2)
 
 
 def fail(words):
