@@ -201,16 +201,6 @@ def test_large_results_come_in_batches(low: Low) -> None:
     assert [1, 2, 3, 4, 5] == [r.entity.key.path[0].id for r in batch.entity_results] + identifiers(rest)
 
 
-def test_what_is_not_served_says_so(low: Low) -> None:
-    """GQL, metadata kinds and reads of the past are UNIMPLEMENTED, never wrong answers."""
-    with pytest.raises(exceptions.MethodNotImplemented, match="GQL"):
-        low.api.run_query(request={"project_id": PROJECT, "gql_query": {"query_string": "SELECT *"}})
-    with pytest.raises(exceptions.MethodNotImplemented, match="__kind__"):
-        low.query("__kind__")
-    with pytest.raises(exceptions.MethodNotImplemented, match="past"):
-        low.lookup(low.key("K", 1), read_options={"read_time": {"seconds": 1}})
-
-
 def test_a_cursor_of_another_order_is_refused(low: Low) -> None:
     """A cursor continues the query it came from, not one that sorts otherwise."""
     low.put("K", 1, v=1)
@@ -269,19 +259,6 @@ def test_abandoned_transactions_do_not_pile_up(low: Low) -> None:
         low.commit(transaction=kept)
 
 
-def test_a_transaction_never_sees_two_states(low: Low) -> None:
-    """When what it has read changes, its next read is ABORTED; it can still be rolled back."""
-    low.put("K", 1, v=1)
-    transaction = low.begin(read_only={})
-    low.lookup(low.key("K", 1), read_options={"transaction": transaction})
-    low.put("Other", 1, v=1)
-    low.lookup(low.key("K", 2), read_options={"transaction": transaction})
-    low.put("K", 1, v=2)
-    with pytest.raises(exceptions.Aborted):
-        low.lookup(low.key("K", 2), read_options={"transaction": transaction})
-    low.api.rollback(request={"project_id": PROJECT, "transaction": transaction})
-
-
 def test_a_transaction_belongs_to_one_database(low: Low) -> None:
     """Its id means nothing to another."""
     transaction = low.begin()
@@ -302,7 +279,7 @@ def test_any_change_of_a_kind_conflicts_with_a_query_of_it(low: Low, change: str
     low.put("K", 1, v=1)
     query = {"partition_id": {"project_id": PROJECT}, "project_id": PROJECT}
     transactions = [low.begin() for _ in range(4)]
-    low.query("K", limit=0, read_options={"transaction": transactions[0]})
+    low.query("K", read_options={"transaction": transactions[0]})
     low.query(read_options={"transaction": transactions[1]})
     low.api.run_aggregation_query(
         request={

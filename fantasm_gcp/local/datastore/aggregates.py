@@ -48,8 +48,14 @@ def check_aggregations(aggregations: Any) -> list[tuple[str, str, Any]]:
     return checked
 
 
-def aggregate(store: Store, query: Query, aggregations: list[tuple[str, str, Any]], result: Any) -> None:
-    """Runs checked aggregations over a query into an ``AggregationResult``."""
+def aggregate(
+    store: Store,
+    query: Query,
+    aggregations: list[tuple[str, str, Any]],
+    result: Any,
+    moment: int | None = None,
+) -> None:
+    """Runs checked aggregations over a query into an ``AggregationResult``; ``moment`` as in ``results``."""
     names = tuple(
         dict.fromkeys(operand.property.name for _, operator, operand in aggregations if operator != "count")
     )
@@ -57,12 +63,12 @@ def aggregate(store: Store, query: Query, aggregations: list[tuple[str, str, Any
         operand.up_to.value if operator == "count" and operand.HasField("up_to") else _NO_LIMIT
         for _, operator, operand in aggregations
     ]
-    count = None if names else _count_in_sql(store, query, max(bounds))
+    count = _count_in_sql(store, query, max(bounds)) if not names and moment is None else None
     numbers: dict[str, list[int | float]] = {name: [] for name in names}
     if count is None:
         count = 0
-        for row in _limited(store, query):
-            if names and not _collect(store, query, row.path, numbers):
+        for row in _limited(store, query, moment):
+            if names and not _collect(store, query, row.path, numbers, moment):
                 continue
             count += 1
             if count >= max(bounds):
@@ -87,17 +93,19 @@ def _count_in_sql(store: Store, query: Query, bound: int) -> int | None:
     return Scanner(store, query, scope, query.alternatives[0]).count(limit)
 
 
-def _limited(store: Store, query: Query) -> Iterator[Any]:
-    for place, row in enumerate(results(store, query)):
+def _limited(store: Store, query: Query, moment: int | None) -> Iterator[Any]:
+    for place, row in enumerate(results(store, query, moment)):
         if query.limit is not None and place >= query.offset + query.limit:
             return
         if place >= query.offset:
             yield row
 
 
-def _collect(store: Store, query: Query, path: bytes, numbers: dict[str, list[int | float]]) -> bool:
+def _collect(
+    store: Store, query: Query, path: bytes, numbers: dict[str, list[int | float]], moment: int | None
+) -> bool:
     scope = store.scope(query.partition)
-    stored = None if scope is None else store.get(scope, path)
+    stored = None if scope is None else store.get(scope, path, moment)
     if stored is None:
         raise AssertionError("a row of the index is always of an entity")
     entity = Entity.FromString(stored.body)

@@ -19,6 +19,7 @@ from fantasm_gcp.local.datastore.keys import (
 from fantasm_gcp.local.datastore.masks import check_mask, overlay
 from fantasm_gcp.local.datastore.messages import Entity, invalid, micros_of, set_time
 from fantasm_gcp.local.datastore.store import Entry, Store, Stored
+from fantasm_gcp.local.datastore.transactions import Change
 from fantasm_gcp.local.datastore.transforms import apply_transform, check_transforms
 from fantasm_gcp.local.rpc import RpcError
 
@@ -89,14 +90,14 @@ def check_sequence(prepared: Iterable[Prepared], *, transactional: bool) -> None
 class Writer:
     """Applies the mutations of one commit; ``version`` and ``now`` (microseconds) are the commit's.
 
-    Must be used within :meth:`Store.writing`. ``changed`` names the kinds of which an entity was changed.
+    Must be used within :meth:`Store.writing`. ``changes`` are what it has changed so far.
     """
 
     def __init__(self, store: Store, version: int, now: int) -> None:
         self._store = store
         self._version = version
         self._now = now
-        self.changed: set[tuple[Partition, str]] = set()
+        self.changes: list[Change] = []
         self.index_updates = 0
 
     def apply(self, item: Prepared, result: Any) -> None:
@@ -154,8 +155,8 @@ class Writer:
     def _delete(self, scope: int, kind: int, path: bytes, stored: Stored, item: Prepared) -> None:
         entries = self._entries(indexed_values(Entity.FromString(stored.body)))
         self._store.remove_entries(kind, path, entries)
-        self._store.delete(scope, path, kind)
-        self._note(item, len(entries) + 1)
+        self._store.delete(scope, path, kind, self._now)
+        self._note(item, path, stored.body, None, len(entries) + 1)
 
     def _write(
         self, scope: int, kind: int, path: bytes, stored: Stored | None, item: Prepared, result: Any
@@ -171,14 +172,14 @@ class Writer:
         if stored is None or old is None:
             self._store.insert(scope, path, kind, written)
             self._store.add_entries(kind, path, new_entries)
-            self._note(item, len(new_entries) + 1)
+            self._note(item, path, None, body, len(new_entries) + 1)
         else:
             self._store.replace(scope, path, written)
             old_entries = self._entries(indexed_values(old))
             gone, added = old_entries - new_entries, new_entries - old_entries
             self._store.remove_entries(kind, path, gone)
             self._store.add_entries(kind, path, added)
-            self._note(item, len(gone) + len(added))
+            self._note(item, path, stored.body, body, len(gone) + len(added))
         return written
 
     def _resulting(self, item: Prepared, old: Any, result: Any) -> Any:
@@ -202,8 +203,10 @@ class Writer:
                 entries.update((number, value, several) for value in values)
         return entries
 
-    def _note(self, item: Prepared, updates: int) -> None:
-        self.changed.add((item.partition, item.kind))
+    def _note(
+        self, item: Prepared, path: bytes, before: bytes | None, after: bytes | None, updates: int
+    ) -> None:
+        self.changes.append(Change(self._now, item.partition, item.kind, path, before, after))
         self.index_updates += updates
 
 

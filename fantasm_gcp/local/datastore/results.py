@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fantasm_gcp.local.datastore.cursors import write_cursor
+from fantasm_gcp.local.datastore.history import scan_at
 from fantasm_gcp.local.datastore.keys import fill_key
 from fantasm_gcp.local.datastore.masks import KEY_NAME, masked
 from fantasm_gcp.local.datastore.messages import set_time
@@ -24,9 +25,12 @@ _NOT_FINISHED, _AFTER_LIMIT, _NO_MORE, _AFTER_CURSOR = 1, 2, 3, 4
 _AFTER_GROUP = b"\xff"
 
 
-def results(store: Store, query: Query) -> Iterator[Row]:
-    """The rows of a query, of each distinct group the first, its position then after the whole group."""
-    rows = scan(store, query)
+def results(store: Store, query: Query, moment: int | None = None) -> Iterator[Row]:
+    """The rows of a query, of each distinct group the first, its position then after the whole group.
+
+    ``moment`` is the time in microseconds as of which everything is read; None is now.
+    """
+    rows = scan(store, query) if moment is None else scan_at(store, query, moment)
     return _first_of_groups(rows, query) if query.distinct else rows
 
 
@@ -41,14 +45,16 @@ def _first_of_groups(rows: Iterable[Row], query: Query) -> Iterator[Row]:
             yield Row(row.position[:length] + _AFTER_GROUP, row.path, row.chosen)
 
 
-def fill_batch(batch: Any, store: Store, query: Query, mask: tuple[str, ...] | None) -> None:
+def fill_batch(
+    batch: Any, store: Store, query: Query, mask: tuple[str, ...] | None, moment: int | None = None
+) -> None:
     """Runs a query into a ``QueryResultBatch``; ``mask`` limits the properties of full entities."""
     batch.entity_result_type = KEY_ONLY if query.keys_only else PROJECTION if query.projection else FULL
     position, size = query.start, 0
     batch.more_results = (
         _AFTER_LIMIT if query.limit == 0 else _AFTER_CURSOR if query.end is not None else _NO_MORE
     )
-    rows = iter(()) if query.limit == 0 and not query.offset else results(store, query)
+    rows = iter(()) if query.limit == 0 and not query.offset else results(store, query, moment)
     for row in rows:
         if batch.skipped_results < query.offset:
             batch.skipped_results += 1
@@ -62,7 +68,7 @@ def fill_batch(batch: Any, store: Store, query: Query, mask: tuple[str, ...] | N
             batch.more_results = _NOT_FINISHED
             break
         result = batch.entity_results.add()
-        _fill_result(result, store, query, row, mask)
+        _fill_result(result, store, query, row, mask, moment)
         position = row.position
         result.cursor = write_cursor(position, query.orders)
         size += result.ByteSize()
@@ -72,7 +78,9 @@ def fill_batch(batch: Any, store: Store, query: Query, mask: tuple[str, ...] | N
     batch.end_cursor = write_cursor(position, query.orders)
 
 
-def _fill_result(result: Any, store: Store, query: Query, row: Row, mask: tuple[str, ...] | None) -> None:
+def _fill_result(
+    result: Any, store: Store, query: Query, row: Row, mask: tuple[str, ...] | None, moment: int | None
+) -> None:
     if query.keys_only or query.projection:
         fill_key(result.entity.key, query.partition, row.path)
         for name, value in zip(query.exploded, row.chosen, strict=True):
@@ -80,7 +88,7 @@ def _fill_result(result: Any, store: Store, query: Query, row: Row, mask: tuple[
                 decode_value(value, result.entity.properties[name])
         return
     scope = store.scope(query.partition)
-    stored = None if scope is None else store.get(scope, row.path)
+    stored = None if scope is None else store.get(scope, row.path, moment)
     if stored is None:
         raise AssertionError("a row of the index is always of an entity")
     result.entity.MergeFromString(stored.body)

@@ -12,12 +12,15 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc
 
 from fantasm_gcp.local.datastore import messages
 from fantasm_gcp.local.datastore.aggregates import aggregate, check_aggregations
+from fantasm_gcp.local.datastore.committing import LOCK_SECONDS, Committer
+from fantasm_gcp.local.datastore.cursors import read_cursor
 from fantasm_gcp.local.datastore.keys import (
     Partition,
     check_path,
@@ -26,18 +29,17 @@ from fantasm_gcp.local.datastore.keys import (
     resolve_partition,
 )
 from fantasm_gcp.local.datastore.masks import KEY_NAME, check_mask, masked
-from fantasm_gcp.local.datastore.messages import invalid, set_time, unimplemented
-from fantasm_gcp.local.datastore.mutations import Writer, allocate_id, check_sequence, prepare
+from fantasm_gcp.local.datastore.messages import invalid, micros_of, set_time, unimplemented
+from fantasm_gcp.local.datastore.mutations import allocate_id
 from fantasm_gcp.local.datastore.query import Query, parse_query
 from fantasm_gcp.local.datastore.results import fill_batch
-from fantasm_gcp.local.datastore.store import Store
-from fantasm_gcp.local.datastore.transactions import Transaction, Transactions
+from fantasm_gcp.local.datastore.store import MOST_PAST, PAST_MICROS, Store
+from fantasm_gcp.local.datastore.transactions import Transaction, Transactions, contention
 from fantasm_gcp.local.rpc import Method, RpcError, Service
 
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
 MAX_LOOKUP_KEYS = 1000
-
-_TRANSACTIONAL, _NON_TRANSACTIONAL = 1, 2
+NO_MORE_RESULTS = 3  # QueryResultBatch.MoreResultsType
 
 
 class DatastoreServer:
@@ -47,17 +49,37 @@ class DatastoreServer:
     and sets times of entities and the expiry of transactions. Every acknowledged commit outlives the death
     of the process (not always that of the machine). Safe to use from any number of threads.
 
+    ``pessimistic`` chooses the database's concurrency mode, see ``transactions``; production has both. A
+    commit then waits for up to ``lock_seconds`` for transactions that have read what it writes, so these
+    must end in other threads.
+
     Raises ``OSError`` when the file cannot be opened or is in use, ``ValueError`` when it is of a newer
     version.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None = None, clock: Callable[[], float] = time.time
+        self,
+        path: str | os.PathLike[str] | None = None,
+        clock: Callable[[], float] = time.time,
+        *,
+        pessimistic: bool = False,
+        lock_seconds: float = LOCK_SECONDS,
     ) -> None:
         self._store = Store(path)
         self._clock = clock
-        self._transactions = Transactions(self._store)
+        self._issued = 0
+        self._pessimistic = pessimistic
         self._lock = threading.Lock()
+        self._transactions = Transactions()
+        self._committer = Committer(
+            self._store,
+            self._transactions,
+            self._lock,
+            clock,
+            self._now,
+            pessimistic=pessimistic,
+            lock_seconds=lock_seconds,
+        )
         self._closed = False
         self.service = Service(
             "google.datastore.v1.Datastore",
@@ -74,7 +96,9 @@ class DatastoreServer:
                 "BeginTransaction": self._method(
                     messages.BeginTransactionRequest, messages.BeginTransactionResponse, self._begin
                 ),
-                "Commit": self._method(messages.CommitRequest, messages.CommitResponse, self._commit),
+                "Commit": self._method(
+                    messages.CommitRequest, messages.CommitResponse, self._committer.commit
+                ),
                 "Rollback": self._method(messages.RollbackRequest, messages.RollbackResponse, self._rollback),
                 "AllocateIds": self._method(
                     messages.AllocateIdsRequest, messages.AllocateIdsResponse, self._allocate_ids
@@ -89,13 +113,20 @@ class DatastoreServer:
         """Closes the file; methods answer UNAVAILABLE from then on. A second call does nothing."""
         with self._lock:
             self._closed = True
+            self._committer.close()
             self._store.close()
+
+    @property
+    def waiting(self) -> int:
+        """How many commits wait for other transactions, in the pessimistic mode."""
+        return self._committer.waiting
 
     def reset(self) -> None:
         """Deletes all entities and reservations and ends all transactions. Versions and ids go on."""
         with self._lock:
             self._store.clear()
             self._transactions.clear()
+            self._committer.wake()
 
     def _method(self, request: type[Any], response: type[Any], answer: Callable[[Any, Any], None]) -> Method:
         def call(message: Any) -> Any:
@@ -126,12 +157,12 @@ class DatastoreServer:
             raise invalid(f"cannot get more than {MAX_LOOKUP_KEYS} keys in a single call")
         found = [(self._checked(key, request), encode_path(key.path)) for key in request.keys]
         mask = _mask(request)
-        transaction = self._reading(request, response)
+        transaction, moment = self._reading(request, response)
+        if transaction is not None:
+            transaction.keys.update(found)
         for (partition, path), key in zip(found, request.keys, strict=True):
             scope = self._store.scope(partition)
-            stored = None if scope is None else self._store.get(scope, path)
-            if transaction is not None:
-                transaction.keys[partition, path] = stored.version if stored else 0
+            stored = None if scope is None else self._store.get(scope, path, moment)
             if stored is None:
                 result = response.missing.add()
                 result.entity.key.CopyFrom(key)
@@ -144,7 +175,7 @@ class DatastoreServer:
             result.version = stored.version
             set_time(result.create_time, stored.created)
             set_time(result.update_time, stored.updated)
-        set_time(response.read_time, self._now())
+        set_time(response.read_time, self._now() if moment is None else moment)
 
     def _checked(
         self, key: Any, request: Any, *, complete: bool = True, for_write: bool = False
@@ -159,47 +190,63 @@ class DatastoreServer:
         _refuse_gql_and_explain(request)
         mask = _mask(request)
         query = self._query(request, request.query)
-        transaction = self._reading(request, response)
-        fill_batch(response.batch, self._store, query, mask)
-        self._note(transaction, query)
+        transaction, moment = self._reading(request, response)
+        fill_batch(response.batch, self._store, query, mask, moment)
+        if transaction is not None:
+            transaction.queries.append(_read_part(query, response.batch))
         response.batch.snapshot_version = self._store.version
-        set_time(response.batch.read_time, self._now())
+        set_time(response.batch.read_time, self._now() if moment is None else moment)
 
     def _run_aggregation(self, request: Any, response: Any) -> None:
         _refuse_gql_and_explain(request)
         aggregations = check_aggregations(request.aggregation_query.aggregations)
         query = self._query(request, request.aggregation_query.nested_query)
-        transaction = self._reading(request, response)
-        aggregate(self._store, query, aggregations, response.batch.aggregation_results.add())
-        self._note(transaction, query)
-        response.batch.more_results = 3  # NO_MORE_RESULTS
-        set_time(response.batch.read_time, self._now())
+        transaction, moment = self._reading(request, response)
+        aggregate(self._store, query, aggregations, response.batch.aggregation_results.add(), moment)
+        if transaction is not None:
+            transaction.queries.append(query)
+        response.batch.more_results = NO_MORE_RESULTS
+        set_time(response.batch.read_time, self._now() if moment is None else moment)
 
     def _query(self, request: Any, query: Any) -> Query:
         return parse_query(
             query, resolve_partition(request.partition_id, request.project_id, request.database_id)
         )
 
-    def _note(self, transaction: Transaction | None, query: Query) -> None:
-        if transaction is not None:
-            self._transactions.note_query(transaction, query.partition, query.kind)
-
-    def _reading(self, request: Any, response: Any) -> Transaction | None:
-        """The transaction a read belongs to, begun if the read asks for it, its earlier reads checked."""
+    def _reading(self, request: Any, response: Any) -> tuple[Transaction | None, int | None]:
+        """The transaction a read belongs to, begun if the read asks for it, and the moment that it shows."""
         options = request.read_options
         database = (request.project_id, request.database_id)
         match options.WhichOneof("consistency_type"):
             case "transaction":
                 transaction = self._transactions.get(options.transaction, database, self._clock())
-                self._transactions.check(transaction)
-                return transaction
             case "new_transaction":
                 transaction = self._open(options.new_transaction, database)
                 response.transaction = transaction.id
-                return transaction
             case "read_time":
-                raise unimplemented("reading at a past time is not served locally")
-        return None
+                return None, self._past_moment(options.read_time)
+            case _:
+                return None, None
+        too_old = transaction.moment is not None and transaction.moment < self._store.complete_from
+        if too_old or transaction.doomed:
+            raise contention()
+        return transaction, transaction.moment
+
+    def _past_moment(self, read_time: Any) -> int:
+        """A moment of the last hour that a request asks to read as of."""
+        if read_time.nanos % 1000:
+            raise invalid("read_time must be of microsecond precision.")
+        moment, now = micros_of(read_time), self._now()
+        if moment > now:
+            raise invalid("read_time cannot be in the future.")
+        if moment < max(self._store.complete_from, now - PAST_MICROS):
+            raise RpcError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "The requested read_time is too old: what was overwritten is kept for an hour, "
+                f"and at most {MOST_PAST} versions of it.",
+            )
+        self._issued = max(self._issued, moment)
+        return moment
 
     # -- transactions
 
@@ -208,45 +255,23 @@ class DatastoreServer:
         response.transaction = self._open(request.transaction_options, database).id
 
     def _open(self, options: Any, database: tuple[str, str]) -> Transaction:
-        if options.WhichOneof("mode") == "read_only" and options.read_only.HasField("read_time"):
-            raise unimplemented("reading at a past time is not served locally")
         read_only = options.WhichOneof("mode") == "read_only"
-        return self._transactions.begin(database, read_only, self._clock())
+        self._issued = since = self._now()
+        moment: int | None = since
+        if read_only and options.read_only.HasField("read_time"):
+            moment = self._past_moment(options.read_only.read_time)
+        elif self._pessimistic and not read_only:
+            moment = None
+        return self._transactions.begin(
+            database, self._clock(), read_only=read_only, moment=moment, since=since
+        )
 
     def _rollback(self, request: Any, response: Any) -> None:  # noqa: ARG002  # the response has no fields
         database = (request.project_id, request.database_id)
         self._transactions.finish(self._transactions.get(request.transaction, database, self._clock()))
+        self._committer.wake()
 
-    # -- writing
-
-    def _commit(self, request: Any, response: Any) -> None:
-        transactional = _is_transactional(request)
-        prepared = [
-            prepare(mutation, request.project_id, request.database_id) for mutation in request.mutations
-        ]
-        check_sequence(prepared, transactional=transactional)
-        transaction = None
-        if transactional and request.WhichOneof("transaction_selector") == "transaction":
-            database = (request.project_id, request.database_id)
-            transaction = self._transactions.get(request.transaction, database, self._clock())
-            if transaction.read_only and prepared:
-                raise invalid("Cannot modify entities in a read-only transaction.")
-            self._transactions.finish(transaction)  # it is over, whatever comes of the commit
-            if not transaction.read_only:
-                self._transactions.check(transaction)
-        now = self._now()
-        if prepared:
-            with self._store.writing():
-                self._store.version += 1
-                self._store.clock = now
-                writer = Writer(self._store, self._store.version, now)
-                for item in prepared:
-                    writer.apply(item, response.mutation_results.add())
-            for partition, kind in writer.changed:
-                self._transactions.note_change(partition, kind)
-            response.index_updates = writer.index_updates
-        if transactional:
-            set_time(response.commit_time, now)
+    # -- ids
 
     def _allocate_ids(self, request: Any, response: Any) -> None:
         partitions = [self._checked(key, request, complete=False, for_write=True) for key in request.keys]
@@ -268,8 +293,15 @@ class DatastoreServer:
                 self._store.reserve(scope, encode_path(key.path))
 
     def _now(self) -> int:
-        """Microseconds of the clock, later than every commit: no two commits share an update time."""
-        return max(int(self._clock() * 1_000_000), self._store.clock + 1)
+        """Microseconds of the clock, later than every commit and every moment that somebody reads."""
+        return max(int(self._clock() * 1_000_000), self._store.clock + 1, self._issued + 1)
+
+
+def _read_part(query: Query, batch: Any) -> Query:
+    """The part of a query that has been read: as far as its last result, if there may be more."""
+    if batch.more_results == NO_MORE_RESULTS:
+        return query
+    return replace(query, end=read_cursor(batch.end_cursor, query.orders))
 
 
 def _mask(request: Any) -> tuple[str, ...] | None:
@@ -287,22 +319,3 @@ def _refuse_gql_and_explain(request: Any) -> None:
         raise invalid("The request is missing its query.")
     if request.HasField("explain_options"):
         raise unimplemented("explain_options are not served locally")
-
-
-def _is_transactional(request: Any) -> bool:
-    """Whether a commit is transactional; INVALID_ARGUMENT when its mode and transaction do not fit."""
-    selector = request.WhichOneof("transaction_selector")
-    if request.mode == _NON_TRANSACTIONAL:
-        if selector is not None:
-            raise invalid("non-transaction commit cannot specify a transaction")
-        return False
-    if request.mode not in (0, _TRANSACTIONAL):
-        raise invalid(f"unknown commit mode: {request.mode}")
-    if selector is None:
-        raise invalid("transactional commit requires a transaction")
-    if (
-        selector == "single_use_transaction"
-        and request.single_use_transaction.WhichOneof("mode") == "read_only"
-    ):
-        raise invalid("Cannot modify entities in a read-only transaction.")
-    return True

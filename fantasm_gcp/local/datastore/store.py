@@ -4,6 +4,10 @@
 indexed value, ordered so that one kind's values of one property lie together, sorted, with the key as the
 last column; every entity has besides a row under the property 0, which lists its kind by key.
 
+``past`` holds what entities were before they were changed or deleted, so that they can be read as of an
+earlier moment: for an hour, as production keeps them, and at most so many that a busy hour does not fill a
+disk. ``complete_from`` is the moment since which nothing is missing there.
+
 Names of partitions, kinds and properties are replaced by numbers, remembered here. Nothing here is
 thread-safe: the server holds its lock around every use.
 """
@@ -18,7 +22,13 @@ from typing import NamedTuple
 
 from fantasm_gcp.local.datastore.keys import Partition
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+PAST_MICROS = 3600 * 1_000_000
+"""How long what was overwritten can still be read."""
+
+MOST_PAST = 50_000
+"""How many earlier versions of entities are kept at most."""
 
 KIND_LIST = 0
 """The property number under which every entity of a kind has one entry with an empty value."""
@@ -38,7 +48,19 @@ CREATE TABLE reserved (scope INTEGER, key BLOB, PRIMARY KEY (scope, key)) WITHOU
 CREATE TABLE counters (version INTEGER, clock INTEGER, ids INTEGER);
 INSERT INTO counters VALUES (0, 0, 0);
 """
-_TABLES = ("scopes", "kinds", "properties", "entities", "entries", "reserved")
+_PAST = """
+CREATE TABLE past (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, scope INTEGER, key BLOB, kind INTEGER, version INTEGER,
+  created INTEGER, updated INTEGER, body BLOB, until INTEGER);
+CREATE INDEX past_by_key ON past (scope, key, until);
+CREATE INDEX past_by_time ON past (until);
+ALTER TABLE counters ADD COLUMN complete_from INTEGER NOT NULL DEFAULT 0;
+UPDATE counters SET complete_from = clock;
+"""
+_THIN_MICROS = 60 * 1_000_000
+_THIN_ROWS = MOST_PAST // 10
+
+_TABLES = ("scopes", "kinds", "properties", "entities", "entries", "reserved", "past")
 
 # Multiplying by an odd number permutes the numbers below a power of two: ids are scattered and never repeat.
 _ID_SPACE = 1 << 52
@@ -96,10 +118,11 @@ class Store:
             raise ValueError(
                 f"{name} has schema {version}, newer than {SCHEMA_VERSION}: use a newer fantasm-gcp"
             )
-        if version == 0:
-            if self._db.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
-                raise ValueError(f"{name} is another program's database")
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+        if version == 0 and self._db.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
+            raise ValueError(f"{name} is another program's database")
+        if version < SCHEMA_VERSION:
+            steps = f"{'' if version else _SCHEMA} {_PAST}"
+            self._db.executescript(f"BEGIN; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
         self._db.execute("BEGIN IMMEDIATE")  # takes the file, or finds that it is taken
         self._db.execute("COMMIT")
 
@@ -107,8 +130,10 @@ class Store:
         self._scopes: dict[Partition, int] = {}
         self._kinds: dict[tuple[int, str], int] = {}
         self._properties: dict[str, int] = {}
-        row = self._db.execute("SELECT version, clock, ids FROM counters").fetchone()
-        self.version, self.clock, self._ids = map(int, row)
+        row = self._db.execute("SELECT version, clock, ids, complete_from FROM counters").fetchone()
+        self.version, self.clock, self._ids, self.complete_from = map(int, row)
+        (kept,) = self._db.execute("SELECT coalesce(max(seq) - min(seq) + 1, 0) FROM past").fetchone()
+        self._past = int(kept)
 
     def close(self) -> None:
         """Closes the file; a second call does nothing."""
@@ -119,7 +144,8 @@ class Store:
         with self.writing():
             for table in _TABLES:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # names of our own tables
-            self._forget()
+            self.complete_from = self.clock
+        self._forget()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -127,8 +153,10 @@ class Store:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._thin_past()
             self._db.execute(
-                "UPDATE counters SET version = ?, clock = ?, ids = ?", (self.version, self.clock, self._ids)
+                "UPDATE counters SET version = ?, clock = ?, ids = ?, complete_from = ?",
+                (self.version, self.clock, self._ids, self.complete_from),
             )
             self._db.execute("COMMIT")
         except BaseException:
@@ -176,12 +204,36 @@ class Store:
             return int(row[0])
         return self._db.execute(insert, names).lastrowid if create else None
 
-    def get(self, scope: int, key: bytes) -> Stored | None:
-        """The entity of an encoded key path, if there is one."""
+    def get(self, scope: int, key: bytes, moment: int | None = None) -> Stored | None:
+        """The entity of an encoded key path, if there is one: now, or as it was at a moment."""
         row = self._db.execute(
             "SELECT version, created, updated, body FROM entities WHERE scope = ? AND key = ?", (scope, key)
         ).fetchone()
+        found = None if row is None else Stored(*row)
+        if moment is None or (found is not None and found.updated <= moment):
+            return found
+        row = self._db.execute(
+            "SELECT version, created, updated, body FROM past"
+            " WHERE scope = ? AND key = ? AND until > ? AND updated <= ?",
+            (scope, key, moment, moment),
+        ).fetchone()
         return None if row is None else Stored(*row)
+
+    def overwritten_since(self, scope: int, moment: int, kind: int | None) -> Iterator[tuple[bytes, bytes]]:
+        """Key and body of what was there at a moment and is no longer so; ``None`` stands for all kinds."""
+        of_kind, numbers = ("", ()) if kind is None else (" AND kind = ?", (kind,))
+        return self._db.execute(
+            # The plus keeps SQLite from the index by key: what was changed lately is a few rows by time.
+            f"SELECT key, body FROM past WHERE until > ? AND updated <= ? AND +scope = ?{of_kind}",  # noqa: S608  # a constant
+            (moment, moment, scope, *numbers),
+        )
+
+    def updated(self, scope: int, key: bytes) -> int | None:
+        """When an entity was last changed; ``None`` when there is none."""
+        row = self._db.execute(
+            "SELECT updated FROM entities WHERE scope = ? AND key = ?", (scope, key)
+        ).fetchone()
+        return None if row is None else int(row[0])
 
     def version_of(self, scope: int, key: bytes) -> int:
         """The version of an entity, 0 when there is none."""
@@ -201,15 +253,40 @@ class Store:
 
     def replace(self, scope: int, key: bytes, stored: Stored) -> None:
         """Overwrites an entity that is there."""
+        self._keep(scope, key, stored.updated)
         self._db.execute(
             "UPDATE entities SET version = ?, created = ?, updated = ?, body = ? WHERE scope = ? AND key = ?",
             (*stored, scope, key),
         )
 
-    def delete(self, scope: int, key: bytes, kind: int) -> None:
-        """Removes an entity that is there."""
+    def delete(self, scope: int, key: bytes, kind: int, moment: int) -> None:
+        """Removes an entity that is there, which was so until that moment."""
+        self._keep(scope, key, moment)
         self._db.execute("DELETE FROM entities WHERE scope = ? AND key = ?", (scope, key))
         self.remove_entries(kind, key, [(KIND_LIST, b"", 0)])
+
+    def _keep(self, scope: int, key: bytes, until: int) -> None:
+        self._db.execute(
+            "INSERT INTO past (scope, key, kind, version, created, updated, body, until)"
+            " SELECT scope, key, kind, version, created, updated, body, ? FROM entities"
+            " WHERE scope = ? AND key = ?",
+            (until, scope, key),
+        )
+        self._past += 1
+
+    def _thin_past(self) -> None:
+        """Forgets what is too old or too much, a part at a time: a commit never pays for a whole hour."""
+        if self._past <= MOST_PAST and self.clock - self.complete_from <= PAST_MICROS + _THIN_MICROS:
+            return
+        (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM past").fetchone()
+        (aged,) = self._db.execute(
+            "SELECT coalesce(max(seq), 0) FROM past WHERE until <= ?", (self.clock - PAST_MICROS,)
+        ).fetchone()
+        first = max(aged, last - MOST_PAST + _THIN_ROWS if self._past > MOST_PAST else 0)
+        (until,) = self._db.execute("SELECT max(until) FROM past WHERE seq <= ?", (first,)).fetchone()
+        self._db.execute("DELETE FROM past WHERE seq <= ?", (first,))
+        self._past = last - first
+        self.complete_from = max(self.complete_from, until or 0, self.clock - PAST_MICROS)
 
     def add_entries(self, kind: int, key: bytes, entries: Iterable[Entry]) -> None:
         """Adds index rows of an entity."""

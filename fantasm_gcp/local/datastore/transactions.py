@@ -1,29 +1,43 @@
-"""Open transactions: what each has read, and when each expires.
+"""Open transactions: what each has read, when each expires, and whom a commit meets.
 
-Concurrency is optimistic. A transaction reads what is there and remembers what it saw: the version of every
-key it looked up (0 for a missing one), and for every query the last change of the kind it ran over (any
-change to the kind, by whichever entity, counts: coarse, never wrong; a query without a kind counts changes
-of its partition). At commit all of it must still be so, else the commit is ABORTED. Each further read checks
-the same, so a transaction never sees two states at once; production would show the old state and abort only
-at the commit, and never aborts a read-only transaction.
+A transaction notes the keys it looks up and the queries it runs, and every commit made while transactions are
+open leaves its changes here for as long as one of them may need to know. A change meets a transaction when
+it is of a key that was looked up, or of an entity that a query of it found, or would find now. What follows
+from that depends on the database's mode, as in production:
+
+* optimistic: all reads of a transaction show the moment at which it began, and its commit is ABORTED when a
+  change has met it since;
+* pessimistic: reads show what is there and lock it, and a commit that would meet another open transaction
+  waits for that one's end. It is ABORTED instead when the other waits for this one, or when it has waited
+  for too long. It waits only for those that had begun when it came; those that begin later and stand in
+  its way are ABORTED, or commits would wait for ever where transactions keep coming.
+
+A read-only transaction shows one moment in both modes, and neither meets anyone nor is met.
+Source: https://cloud.google.com/datastore/docs/concepts/transactions (retrieved 2026-08).
 """
 
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
+from operator import attrgetter
 
 import grpc
 
+from fantasm_gcp.local.datastore.entities import indexed_values
 from fantasm_gcp.local.datastore.keys import Partition
-from fantasm_gcp.local.datastore.messages import invalid
-from fantasm_gcp.local.datastore.store import Store
+from fantasm_gcp.local.datastore.messages import Entity, invalid
+from fantasm_gcp.local.datastore.query import Query
 from fantasm_gcp.local.rpc import RpcError
 
 LIFETIME = 270.0
 IDLE_LIFETIME = 60.0
 MAX_OPEN = 10_000
+MAX_CHANGES = 20_000
+"""Changes remembered at most; a transaction that began before the oldest of them is ABORTED at its commit."""
 
 _ID_BYTES = 16
 _CONTENTION = (
@@ -32,94 +46,156 @@ _CONTENTION = (
 )
 
 
-@dataclass(slots=True)
+def contention() -> RpcError:
+    """The refusal of a transaction that has met another: ABORTED."""
+    return RpcError(grpc.StatusCode.ABORTED, _CONTENTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entity that a commit has written: its serialized form before and after, ``None`` for none."""
+
+    moment: int
+    partition: Partition
+    kind: str
+    path: bytes
+    before: bytes | None
+    after: bytes | None
+
+
+@dataclass(slots=True, eq=False)
 class Transaction:
-    """One open transaction of a database; times are of the server's clock, in seconds."""
+    """One open transaction of a database.
+
+    ``begun`` and ``used`` are seconds of the server's clock. ``moment``, in microseconds, is what its reads
+    show; ``None`` is whatever is there. ``since`` is the moment after which a change can meet it. ``ending``
+    says that its commit has begun, and ``waits_for`` whom that waits for. ``number`` counts transactions, and
+    ``doomed`` says that a commit has gone before it.
+    """
 
     id: bytes
+    number: int
     database: tuple[str, str]
     read_only: bool
     begun: float
     used: float
-    keys: dict[tuple[Partition, bytes], int] = field(default_factory=dict)
-    queries: dict[tuple[Partition, str], int] = field(default_factory=dict)
-    checked: int = 0
+    moment: int | None
+    since: int
+    keys: set[tuple[Partition, bytes]] = field(default_factory=set)
+    queries: list[Query] = field(default_factory=list)
+    ending: bool = False
+    doomed: bool = False
+    waits_for: Transaction | None = None
+
+    def met_by(self, change: Change) -> bool:
+        """Whether a change touches what it has read."""
+        return (change.partition, change.path) in self.keys or any(
+            _touches(change, query) for query in self.queries
+        )
+
+
+def _touches(change: Change, query: Query) -> bool:
+    if query.partition != change.partition or query.kind not in ("", change.kind):
+        return False
+    versions = (body for body in (change.before, change.after) if body is not None)
+    rows = (row for body in versions for row in query.rows(_indexed(body), change.path))
+    return any(row.position > query.start and _within(row.position, query.end) for row in rows)
+
+
+def _indexed(body: bytes) -> dict[str, list[bytes]]:
+    return dict(indexed_values(Entity.FromString(body)))
+
+
+def _within(position: bytes, end: bytes | None) -> bool:
+    return end is None or position <= end
 
 
 class Transactions:
-    """The open transactions of a server, and the last changes that queries are checked against."""
+    """The open transactions of a server, and the changes made since the oldest of them began."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self) -> None:
         self._open: OrderedDict[bytes, Transaction] = OrderedDict()  # the longest unused first
-        self._changes: dict[tuple[Partition, str], int] = {}
+        self._changes: deque[Change] = deque()
+        self._complete_from = 0
+        self.begun = 0
 
-    def begin(self, database: tuple[str, str], read_only: bool, now: float) -> Transaction:
-        """Opens a transaction; the longest unused is dropped when there are too many."""
-        self._expire(now)
+    def begin(
+        self, database: tuple[str, str], now: float, *, read_only: bool, moment: int | None, since: int
+    ) -> Transaction:
+        """Opens a transaction after the commit of ``since``; the longest unused gives way to one too many."""
+        self.expire(now)
         while len(self._open) >= MAX_OPEN:
             self._open.popitem(last=False)
-        opened = Transaction(secrets.token_bytes(_ID_BYTES), database, read_only, now, now)
+        self.begun += 1
+        identifier = secrets.token_bytes(_ID_BYTES)
+        opened = Transaction(identifier, self.begun, database, read_only, now, now, moment, since)
         self._open[opened.id] = opened
         return opened
 
     def get(self, identifier: bytes, database: tuple[str, str], now: float) -> Transaction:
         """The open transaction of that id, marked as used.
 
-        Raises INVALID_ARGUMENT when it is finished, expired, of another database or was never begun.
+        Raises INVALID_ARGUMENT when it is ending, expired, of another database or was never begun.
         """
-        self._expire(now)
+        self.expire(now)
         found = self._open.get(identifier)
-        if found is not None and now - found.begun > LIFETIME:
-            del self._open[identifier]
-            found = None
-        if found is None or found.database != database:
+        if found is None or found.database != database or found.ending:
             raise invalid("The referenced transaction has expired or is no longer valid.")
         found.used = now
         self._open.move_to_end(identifier)
         return found
 
-    def _expire(self, now: float) -> None:
-        while self._open:
-            oldest = next(iter(self._open.values()))
-            if now - oldest.used <= IDLE_LIFETIME:
-                return
-            del self._open[oldest.id]
+    def is_open(self, transaction: Transaction) -> bool:
+        """Whether it has neither ended nor expired."""
+        return transaction.id in self._open
+
+    def expire(self, now: float) -> None:
+        """Ends what was not used for 60 s, or was begun 270 s ago."""
+        idle = list(takewhile(lambda one: now - one.used > IDLE_LIFETIME, self._open.values()))
+        old = [one for one in self._open.values() if now - one.begun > LIFETIME]
+        for one in {*idle, *old}:
+            self.finish(one)
 
     def finish(self, transaction: Transaction) -> None:
-        """Closes a transaction: its id means nothing from now on."""
+        """Closes a transaction: its id means nothing from now on. Idempotent."""
         self._open.pop(transaction.id, None)
-
-    def check(self, transaction: Transaction) -> None:
-        """Raises ABORTED when something a transaction has read is no longer so.
-
-        It stays open: the client rolls back, and must not be told that there is nothing to roll back.
-        """
-        if transaction.checked == self._store.version:
-            return
-        if not (self._keys_hold(transaction) and self._queries_hold(transaction)):
-            raise RpcError(grpc.StatusCode.ABORTED, _CONTENTION)
-        transaction.checked = self._store.version
-
-    def _keys_hold(self, transaction: Transaction) -> bool:
-        for (partition, key), version in transaction.keys.items():
-            scope = self._store.scope(partition)
-            if version != (0 if scope is None else self._store.version_of(scope, key)):
-                return False
-        return True
-
-    def _queries_hold(self, transaction: Transaction) -> bool:
-        return all(self._changes.get(read, 0) == version for read, version in transaction.queries.items())
-
-    def note_query(self, transaction: Transaction, partition: Partition, kind: str) -> None:
-        """Records that a transaction has queried a kind (the empty string: all kinds)."""
-        transaction.queries[partition, kind] = self._changes.get((partition, kind), 0)
-
-    def note_change(self, partition: Partition, kind: str) -> None:
-        """Records that this commit has changed an entity of a kind."""
-        self._changes[partition, kind] = self._changes[partition, ""] = self._store.version
+        if not self._open:
+            self._changes.clear()
 
     def clear(self) -> None:
         """Closes every transaction."""
         self._open.clear()
         self._changes.clear()
+
+    def note(self, changes: Iterable[Change]) -> None:
+        """Remembers what a commit has changed, if a transaction is open that may want to know."""
+        if not self._open:
+            return
+        self._changes.extend(changes)
+        while len(self._changes) > MAX_CHANGES:
+            self._complete_from = self._changes.popleft().moment
+
+    def check(self, transaction: Transaction) -> None:
+        """Raises ABORTED when a change has met a transaction since it began."""
+        if transaction.since < self._complete_from or any(map(transaction.met_by, self._since(transaction))):
+            raise contention()
+
+    def _since(self, transaction: Transaction) -> Iterator[Change]:
+        return takewhile(lambda change: change.moment > transaction.since, reversed(self._changes))
+
+    def holders(self, changes: Collection[Change], own: Transaction | None) -> list[Transaction]:
+        """The other open transactions that have locked what these changes touch, the oldest first."""
+        met = (
+            other
+            for other in self._open.values()
+            if other is not own and not (other.read_only or other.doomed) and any(map(other.met_by, changes))
+        )
+        return sorted(met, key=attrgetter("number"))
+
+
+def is_awaited_by(transaction: Transaction, other: Transaction) -> bool:
+    """Whether ``other`` waits for ``transaction``, maybe by way of further ones."""
+    following = other.waits_for
+    while following is not None and following is not transaction:
+        following = following.waits_for
+    return following is transaction
