@@ -42,6 +42,17 @@ DEMO = "examples.demo"
     show_default=True,
     help="gcloud starts Google's own emulator, which needs gcloud and Java.",
 )
+@click.option(
+    "--service",
+    "services",
+    multiple=True,
+    metavar="NAME=URL",
+    help="Where another service of App Engine is, whose tasks go there: service, version.service or "
+    "instance.version.service. May be repeated.",
+)
+@click.option(
+    "--any-query", is_flag=True, help="Answer queries that need a composite index which index.yaml has not."
+)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -52,6 +63,8 @@ def command(
     demo: str | None,
     exits: bool,
     datastore: str,
+    services: tuple[str, ...],
+    any_query: bool,
 ) -> None:
     """Serve an application on this machine, without an account.
 
@@ -63,5 +76,14 @@ def command(
     """
     from fantasm_gcp.cli.serving import Options, run
 
-    options = Options(port, None if memory else data, app, demo, exits, gcloud=datastore == "gcloud")
+    options = Options(
+        port,
+        None if memory else data,
+        app,
+        demo,
+        exits,
+        gcloud=datastore == "gcloud",
+        services=services,
+        any_query=any_query,
+    )
     ctx.exit(run(options, os.environ))

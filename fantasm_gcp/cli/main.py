@@ -14,6 +14,7 @@ VERBS = (
     "cancel",
     "check",
     "dev",
+    "emulator",
     "failures",
     "graph",
     "hold",

@@ -17,15 +17,27 @@ from fantasm_gcp.cli.demonstration import Demonstration, check_demo
 from fantasm_gcp.cli.progress import AboveProgress, Progress
 from fantasm_gcp.cli.refusal import Refusal
 from fantasm_gcp.cli.stopping import Stopping
+from fantasm_gcp.console.rendering import LOCAL_PAGES
 from fantasm_gcp.engine.sweeping import sweep
-from fantasm_gcp.errors import FantasmError, SettingsError
+from fantasm_gcp.errors import DefinitionError, FantasmError, SettingsError
 from fantasm_gcp.gateways.clients import Channels
+from fantasm_gcp.loader import CompositeIndex
+from fantasm_gcp.local.dev.configuration import (
+    INDEX_YAML,
+    QUEUE_YAML,
+    find_file,
+    read_indexes,
+    read_queues,
+    read_services,
+)
 from fantasm_gcp.local.dev.gcloud import GcloudDatastore
+from fantasm_gcp.local.dev.opening import OpenError, Opening
 from fantasm_gcp.local.dev.pages import Pages, bind
 from fantasm_gcp.local.dev.routing import Routing
-from fantasm_gcp.local.dev.servers import LocalServers, OpenError
+from fantasm_gcp.local.dev.servers import LocalServers
 from fantasm_gcp.local.dev.ticker import Ticker
 from fantasm_gcp.local.tasks import HttpDelivery, WsgiDelivery
+from fantasm_gcp.local.tasks.service_map import DEFAULT, ServiceMap
 from fantasm_gcp.settings import Settings
 from fantasm_gcp.web.sweeping import MOST
 
@@ -54,6 +66,8 @@ class Options:
     demo: str | None
     exits: bool
     gcloud: bool
+    services: tuple[str, ...] = ()
+    any_query: bool = False
 
 
 def run(options: Options, environ: MutableMapping[str, str]) -> int:
@@ -79,6 +93,8 @@ def run(options: Options, environ: MutableMapping[str, str]) -> int:
             return status or 0
         except OpenError as error:
             raise Refusal(str(error)) from error
+        except DefinitionError as error:
+            raise Refusal("\n".join(map(str, error.problems))) from error
         except KeyboardInterrupt:
             return INTERRUPTED
 
@@ -107,8 +123,7 @@ def _start(
     closing.callback(pages.close)
     _collect_less()
     if servers.tasks_host:
-        address = pages.url.removeprefix("http://")
-        servers.dispatch(Routing(address, WsgiDelivery(application.app), HttpDelivery(pages.url)))
+        _dispatch(options, settings, servers, application, pages.url)
         closing.callback(_stop_dispatching, servers)
     sweeping = Ticker(lambda: sweep(application.fantasm.services, most=MOST), SWEEP_SECONDS)
     sweeping.start()
@@ -117,6 +132,22 @@ def _start(
     for problem in application.fantasm.definitions.warnings:
         click.echo(str(problem), err=True)
     return application, pages.url
+
+
+def _dispatch(
+    options: Options, settings: Settings, servers: LocalServers, application: Application, url: str
+) -> None:
+    """Has the queues be there, and tasks go to the application, or to services that run elsewhere."""
+    parent = f"projects/{settings.project}/locations/{settings.location}"
+    application.app.config[LOCAL_PAGES] = f"http://{servers.tasks_host}/"
+    queues = read_queues(find_file(None, QUEUE_YAML), application.fantasm.definitions, parent)
+    for warning in queues.warnings:
+        click.echo(str(warning), err=True)
+    servers.declare(queues)
+    services = ServiceMap({DEFAULT: url, **read_services(options.services)})
+    inside = WsgiDelivery(application.app, servers.issuer)
+    outside = HttpDelivery(services, servers.issuer)
+    servers.dispatch(Routing(url.removeprefix("http://"), services, inside, outside))
 
 
 def _open_servers(
@@ -135,6 +166,7 @@ def _open_servers(
     servers = closing.enter_context(
         LocalServers(
             options.directory,
+            Opening(indexes=_read_indexes(), require_indexes=not options.any_query),
             datastore=DATASTORE not in external and not options.gcloud,
             tasks=TASKS not in external,
         )
@@ -147,6 +179,13 @@ def _open_servers(
         hosts[DATASTORE] = emulator.host
     environ.update({name: host for name, host in hosts.items() if host})
     return servers
+
+
+def _read_indexes() -> tuple[CompositeIndex, ...]:
+    file = read_indexes(find_file(None, INDEX_YAML))
+    for warning in file.warnings:
+        click.echo(str(warning), err=True)
+    return file.indexes
 
 
 def _check_answers(name: str, address: str) -> None:
@@ -209,5 +248,7 @@ def _tell(
     for word, name in (("datastore", DATASTORE), ("tasks", TASKS)):
         named = f"as {name} says; not started here" if name in external else name
         click.echo(f"{word:9}  {environ[name]} ({named})")
-    if TASKS in external:
+    if TASKS not in external:
+        click.echo(f"queues     http://{environ[TASKS]}/")
+    else:
         click.echo(f"           which has to deliver App Engine tasks to {url}")

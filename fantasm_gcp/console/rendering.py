@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from flask import Response, url_for
+from flask import Response, current_app, url_for
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -27,6 +27,9 @@ from fantasm_gcp.diagram import render_svg
 from fantasm_gcp.diagram.card import seconds
 from fantasm_gcp.diagram.theme import STYLE
 from fantasm_gcp.engine.history import StateCounts
+
+LOCAL_PAGES: Final = "FANTASM_LOCAL_PAGES"
+"""The application's setting with the URL of the local Cloud Tasks server's own pages; unset elsewhere."""
 
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
@@ -63,7 +66,8 @@ HEADERS: Final = {
 
 def answer(template: str, status: int, values: Mapping[str, Any]) -> Response:
     """A page as an answer. ``values`` must have every name that the template uses."""
-    html = _environment().get_template(template).render(values)
+    local_pages = current_app.config.get(LOCAL_PAGES, "")
+    html = _environment().get_template(template).render(values, local_pages=local_pages)
     return Response(html, status, HEADERS, mimetype="text/html")
 
 

@@ -41,15 +41,7 @@ def load_definitions(
     Raises :class:`DefinitionError` when a file cannot be read or has problems.
     """
     file = os.fsdecode(path)
-    try:
-        content = Path(file).read_bytes()
-    except FileNotFoundError as error:
-        directory, name = os.path.split(os.path.abspath(file))
-        problem = Place(file, 1, 1, "").error(f"there is no file {name!r} in {directory}", _near(file))
-        raise DefinitionError((problem,)) from error
-    except (OSError, ValueError) as error:
-        problem = Place(file, 1, 1, "").error(f"the file cannot be read: {_reason(error)}")
-        raise DefinitionError((problem,)) from error
+    content = _content(file)
     definitions = _parsed(_source(file, content), resolve_names=resolve_names)
     return definitions if built_in is None else _with_built_in(definitions, Path(built_in))
 
@@ -60,6 +52,24 @@ def parse_text(text: str, file: str, *, resolve_names: bool = True) -> Definitio
     The built-in machine is not added. Raises :class:`DefinitionError` with every problem.
     """
     return _parsed(_source(file, text), resolve_names=resolve_names)
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of a file in UTF-8; raises :class:`DefinitionError` with one problem when there is none."""
+    file = os.fsdecode(path)
+    return _decoded(_content(file), file)
+
+
+def _content(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except FileNotFoundError as error:
+        directory, name = os.path.split(os.path.abspath(file))
+        problem = Place(file, 1, 1, "").error(f"there is no file {name!r} in {directory}", _near(file))
+        raise DefinitionError((problem,)) from error
+    except (OSError, ValueError) as error:
+        problem = Place(file, 1, 1, "").error(f"the file cannot be read: {_reason(error)}")
+        raise DefinitionError((problem,)) from error
 
 
 def _parsed(source: Source, *, resolve_names: bool) -> Definitions:

@@ -39,8 +39,10 @@ _KINDS: Mapping[str, ScalarKind] = {
 }
 
 
-def parse_tree(text: str, file: str, parser: type[Any] = YAML_PARSER) -> Node:
-    """The one document in a YAML text, as a tree with places.
+def parse_tree(
+    text: str, file: str, parser: type[Any] = YAML_PARSER, *, begins: str = "state_machines"
+) -> Node:
+    """The one document in a YAML text, as a tree with places; ``begins`` is the first key of such a file.
 
     Raises :class:`DefinitionError` with one problem where the text is no YAML, no single document, or too
     large; what is YAML but of no use becomes a :class:`Broken` node.
@@ -51,7 +53,7 @@ def parse_tree(text: str, file: str, parser: type[Any] = YAML_PARSER) -> Node:
         place = lines.at_index(forbidden.start())
         raise DefinitionError((place.error(f"the character U+{ord(forbidden[0]):04X} is not allowed"),))
     try:
-        return _Builder(lines).build(yaml.parse(text, Loader=parser))
+        return _Builder(lines, begins).build(yaml.parse(text, Loader=parser))
     except yaml.YAMLError as error:
         raise DefinitionError((syntax_problem(error, lines),)) from error
 
@@ -69,8 +71,9 @@ class _Open:
 class _Builder:
     """Makes a tree of a stream of events, without recursion: nesting and expansion are bounded on the way."""
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: Lines, begins: str) -> None:
         self._lines = lines
+        self._begins = begins
         self._values: Any = yaml.SafeLoader("")
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[Node, int]] = {}
@@ -91,7 +94,7 @@ class _Builder:
             elif isinstance(event, yaml.AliasEvent):
                 self._add(*self._alias(event), event)
         if self._root is None or (isinstance(self._root, Scalar) and self._root.kind == "null"):
-            return Broken(self._lines.at(None), "the file is empty", "it begins with 'state_machines:'")
+            return Broken(self._lines.at(None), "the file is empty", f"it begins with '{self._begins}:'")
         return self._root
 
     def _refuse(self, event: Any, message: str, hint: str = "") -> None:

@@ -2,17 +2,27 @@
 
 A server is a :class:`Service`: for each method the message classes and a function from request to response
 that raises :class:`RpcError`. Both ways serialize and parse every message, so neither side can see the
-other's objects change.
+other's objects change. The third way, HTTP, is the package ``fantasm_gcp.local.http``.
+
+Whatever a caller sends, it is answered with a status: what does not parse is INVALID_ARGUMENT, what is too
+long RESOURCE_EXHAUSTED, and an error nobody expected is logged here and INTERNAL there, without its text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
+
+log = logging.getLogger("fantasm_gcp.local.rpc")
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+"""The longest request that is read at all. Both real services refuse above 10 MiB, in words of their own."""
 
 
 class RpcError(Exception):
@@ -41,21 +51,57 @@ class Service:
     methods: Mapping[str, Method]
 
 
-def serve(service: Service, host: str, port: int, workers: int = 16) -> tuple[grpc.Server, int]:
-    """Starts a gRPC server for a service and answers it with the port it is bound to (0 picks a free one).
+def parse(method: Method, body: bytes) -> Any:
+    """The request that ``body`` serializes; RESOURCE_EXHAUSTED when it is too long, else INVALID_ARGUMENT."""
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise too_long(len(body))
+    try:
+        return method.request.FromString(body)
+    except DecodeError as error:
+        name = method.request.DESCRIPTOR.full_name
+        raise RpcError(
+            grpc.StatusCode.INVALID_ARGUMENT, f"The request is not a serialized {name}."
+        ) from error
 
-    Raises ``OSError`` when the port is taken.
+
+def too_long(size: int) -> RpcError:
+    """The refusal of a message of so many bytes, in gRPC's words."""
+    return RpcError(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        f"Received message larger than max ({size} vs. {MAX_MESSAGE_BYTES})",
+    )
+
+
+def call(method: Method, request: Any) -> Any:
+    """The response to a request; raises ``RpcError`` and nothing else that is an ``Exception``."""
+    try:
+        return method.call(request)
+    except RpcError:
+        raise
+    except Exception as error:
+        log.exception("a request of the type %s failed", method.request.DESCRIPTOR.full_name)
+        raise RpcError(grpc.StatusCode.INTERNAL, "Internal error encountered.") from error
+
+
+def serve(
+    services: Service | Sequence[Service], host: str, port: int, workers: int = 16
+) -> tuple[grpc.Server, int]:
+    """Starts one gRPC server for a service or several, and answers it with the port it is bound to.
+
+    Port 0 picks a free one. Raises ``OSError`` when the port is taken.
     """
+    served = [services] if isinstance(services, Service) else list(services)
     server = grpc.server(
-        ThreadPoolExecutor(max_workers=workers, thread_name_prefix=service.name.rpartition(".")[2]),
+        ThreadPoolExecutor(max_workers=workers, thread_name_prefix=served[0].name.rpartition(".")[2]),
         options=[
-            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
         ],
     )
-    handlers = {name: _handler(method) for name, method in service.methods.items()}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.name, handlers),))
+    for service in served:
+        handlers = {name: _handler(method) for name, method in service.methods.items()}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.name, handlers),))
     try:
         bound = server.add_insecure_port(f"{host}:{port}")
     except RuntimeError as error:
@@ -65,17 +111,14 @@ def serve(service: Service, host: str, port: int, workers: int = 16) -> tuple[gr
 
 
 def _handler(method: Method) -> grpc.RpcMethodHandler:
-    def handle(request: Any, context: grpc.ServicerContext) -> Any:
+    def handle(body: bytes, context: grpc.ServicerContext) -> Any:
         try:
-            return method.call(request)
+            return call(method, parse(method, body)).SerializeToString()
         except RpcError as error:
             context.abort(error.code, error.message)
 
-    return grpc.unary_unary_rpc_method_handler(
-        handle,
-        request_deserializer=method.request.FromString,
-        response_serializer=method.response.SerializeToString,
-    )
+    # Parsed here and not by grpc, which answers INTERNAL to bytes that are no message.
+    return grpc.unary_unary_rpc_method_handler(handle)
 
 
 class LocalChannel(grpc.Channel):  # type: ignore[misc]  # grpc ships no types
@@ -131,7 +174,7 @@ class _LocalCall(grpc.UnaryUnaryMultiCallable):  # type: ignore[misc]  # grpc sh
         try:
             if self._method is None:
                 raise RpcError(grpc.StatusCode.UNIMPLEMENTED, f"{self._name} is not served locally")
-            response = self._method.call(self._method.request.FromString(self._serialize(request)))
+            response = call(self._method, parse(self._method, self._serialize(request)))
         except RpcError as error:
             raise _LocalStatus(error.code, error.message) from error
         return self._parse(response.SerializeToString())

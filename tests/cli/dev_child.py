@@ -67,7 +67,13 @@ class Child:
 
     def await_end(self) -> int:
         """Its exit status; everything was read then."""
-        status = self.process.wait(PATIENCE)
+        try:
+            status = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # has faulthandler say where each of its threads is
+            self.process.wait(PATIENCE)
+            self._reader.join(PATIENCE)
+            raise AssertionError(f"it does not end:\n{self.output}") from None
         self._reader.join(PATIENCE)
         return status
 
@@ -95,4 +101,4 @@ def run(directory: Path, *arguments: str, environ: Mapping[str, str] | None = No
 def clean_environ() -> dict[str, str]:
     """Nothing that was set for these tests or their surroundings, but the place of the packages."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}

@@ -28,13 +28,14 @@ def test_it_tells_one_fact_a_line_and_stops_politely(project):
             each["machine"] for each in get(f"{url}/fantasm/api/machines")["machines"]
         ]
         assert 0 == child.stop()
-    console, data, datastore, tasks, last = child.said
+    console, data, datastore, tasks, queues, last = child.said
     assert f"console    {url}/fantasm/" == console
     assert "data       in .fantasm" == data
     assert datastore.startswith("datastore  127.0.0.1:")
     assert datastore.endswith(" (DATASTORE_EMULATOR_HOST)")
     assert tasks.startswith("tasks      127.0.0.1:")
     assert tasks.endswith(" (CLOUD_TASKS_EMULATOR_HOST)")
+    assert f"queues     http://{tasks.split()[1]}/" == queues
     assert f"serving {url}/fantasm/ until Ctrl-C" == last
     assert "*\n" == (project / ".fantasm" / ".gitignore").read_text()
 

@@ -15,10 +15,12 @@ from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 from fantasm_gcp.local.dev.gcloud import GcloudDatastore
+from fantasm_gcp.local.dev.opening import OpenError
 from fantasm_gcp.local.dev.pages import Pages, bind
 from fantasm_gcp.local.dev.routing import Routing
-from fantasm_gcp.local.dev.servers import LocalServers, OpenError
+from fantasm_gcp.local.dev.servers import LocalServers
 from fantasm_gcp.local.tasks import Delivery, Response
+from fantasm_gcp.local.tasks.service_map import ServiceMap
 
 HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 QUEUE = "projects/demo/locations/here/queues/work"
@@ -142,7 +144,8 @@ def test_stopping_what_never_dispatched_is_nothing(tmp_path):
     ("url", "service", "expected"),
     [
         ("/run", "default", "inside"),
-        ("/run", "worker", "inside"),
+        ("/run", "other", "inside"),
+        ("/run", "worker", "outside"),
         ("http://127.0.0.1:8080/run", None, "inside"),
         ("http://localhost:8080/run?x=1", None, "inside"),
         ("https://127.0.0.1:8080/run", None, "outside"),
@@ -158,6 +161,7 @@ def test_only_what_is_for_this_application_stays_inside(url, service, expected):
     went = []
     routing = Routing(
         "127.0.0.1:8080",
+        ServiceMap({"default": "http://127.0.0.1:8080", "worker": "http://127.0.0.1:8081"}),
         lambda _: went.append("inside") or Response(200),
         lambda _: went.append("outside") or Response(200),
     )

@@ -8,6 +8,8 @@ import pytest
 from tasks_support import QUEUE, Client, Clock, app_engine_task, http_task, task_name
 
 from fantasm_gcp.local.tasks import Attempt, Delivery, Response, TasksServer
+from fantasm_gcp.local.tasks.http_target import DEFAULT_SCOPE
+from fantasm_gcp.local.tasks.tokens import OAuthToken, OidcToken, Token
 
 
 @pytest.fixture
@@ -166,11 +168,64 @@ def test_a_delivery_has_all_that_the_task_says(client: Client, server: TasksServ
     assert second.headers["X-Mine"] == "yes"
 
 
-def test_no_token_is_sent_yet(client: Client, server: TasksServer, clock: Clock) -> None:
-    """A token is checked and kept with the task; signing one is not this server's work so far."""
+def test_a_delivery_carries_what_is_to_be_signed(client: Client, server: TasksServer, clock: Clock) -> None:
+    """The token itself is made when the delivery is sent: it is not in the headers yet."""
     token = {"service_account_email": "robot@demo.example", "audience": "https://worker.example"}
     task = http_task("one", http_request={"url": "https://worker.example/", "oidc_token": token})
     client.create_task(parent=QUEUE, task=task)
 
     assert client.get_task(name=task_name("one")).http_request.oidc_token.audience == "https://worker.example"
-    assert "Authorization" not in lease(server, clock).delivery.headers
+    delivery = lease(server, clock).delivery
+    assert delivery.token == OidcToken("robot@demo.example", "https://worker.example")
+    assert "Authorization" not in delivery.headers
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"oidc_token": {}}, OidcToken("robot@demo.example", "http://worker.example/run?a=é")),
+        ({"oauth_token": {}}, OAuthToken("robot@demo.example", DEFAULT_SCOPE)),
+        ({"oauth_token": {"scope": "s"}}, OAuthToken("robot@demo.example", "s")),
+    ],
+)
+def test_a_token_that_names_no_audience_and_no_scope_has_the_default(
+    client: Client, server: TasksServer, clock: Clock, asked: dict[str, dict[str, str]], expected: Token
+) -> None:
+    """The audience is the URL of the task as it was given; the scope that of the whole platform."""
+    ((kind, fields),) = asked.items()
+    token = {"service_account_email": "robot@demo.example", **fields}
+    request = {"url": "http://worker.example/run?a=é", kind: token}
+    client.create_task(parent=QUEUE, task=http_task("one", http_request=request))
+
+    assert expected == lease(server, clock).delivery.token
+
+
+def test_headers_keep_their_case_and_those_of_the_service_are_overridden(
+    client: Client, server: TasksServer, clock: Clock
+) -> None:
+    """A stored task shows what its worker will see; an HTTP target gets no Content-Type by default."""
+    given = {
+        "content-type": "text/plain",
+        "user-agent": "mine",
+        "HOST": "elsewhere.example",
+        "content-LENGTH": "1",
+        "x-cloudtasks-taskname": "forged",
+        "X-AppEngine-TaskName": "forged",
+        "x-google-anything": "forged",
+        "X-MiXed": "Kept",
+    }
+    for kind, extra in (("http_request", {"url": "http://w.example/"}), ("app_engine_http_request", {})):
+        client.create_task(parent=QUEUE, task={kind: {**extra, "headers": given, "body": b"abc"}})
+    by_http, by_app_engine = (lease(server, clock).delivery.headers for _ in range(2))
+
+    own = {name: value for name, value in by_http.items() if not name.startswith("X-CloudTasks-")}
+    assert {"content-type": "text/plain", "X-MiXed": "Kept", "User-Agent": "Google-Cloud-Tasks"} == own
+    own = {name: value for name, value in by_app_engine.items() if not name.startswith("X-AppEngine-")}
+    assert {
+        "content-type": "text/plain",
+        "X-MiXed": "Kept",
+        "Content-Length": "3",
+        "User-Agent": "AppEngine-Google; (+http://code.google.com/appengine)",
+        "x-cloudtasks-taskname": "forged",
+    } == own
+    assert "forged" not in {by_http["X-CloudTasks-TaskName"], by_app_engine["X-AppEngine-TaskName"]}

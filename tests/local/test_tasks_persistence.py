@@ -177,4 +177,4 @@ def test_a_new_file_says_its_format(tmp_path: Path) -> None:
         (version,) = db.execute("PRAGMA user_version").fetchone()
     db.close()
 
-    assert version == 1
+    assert version == 2

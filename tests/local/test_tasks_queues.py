@@ -387,10 +387,7 @@ def test_a_routing_override_decides_over_the_tasks_own(client: Client, server: T
 
 
 def test_what_is_not_carried_out_is_not_accepted(client: Client) -> None:
-    """A queue-level HTTP target and IAM policies are UNIMPLEMENTED."""
-    target = {"uri_override": {"host": "elsewhere.example"}}
-
-    assert refusal(lambda: create(client, http_target=target))[0] == "UNIMPLEMENTED"
+    """IAM policies are UNIMPLEMENTED."""
     assert refusal(lambda: client.get_iam_policy(request={"resource": QUEUE}))[0] == "UNIMPLEMENTED"
     assert (
         refusal(lambda: client.test_iam_permissions(resource=QUEUE, permissions=["a"]))[0] == "UNIMPLEMENTED"

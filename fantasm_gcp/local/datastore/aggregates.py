@@ -7,13 +7,15 @@ aggregation queries has it; of those, values that are no numbers are passed over
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from fantasm_gcp.local.datastore.entities import indexed_values
 from fantasm_gcp.local.datastore.keys import is_reserved
 from fantasm_gcp.local.datastore.messages import Entity, invalid
+from fantasm_gcp.local.datastore.metadata import METADATA_KINDS
 from fantasm_gcp.local.datastore.query import Query
-from fantasm_gcp.local.datastore.results import results
+from fantasm_gcp.local.datastore.results import results, stored_of
 from fantasm_gcp.local.datastore.scan import Scanner
 from fantasm_gcp.local.datastore.store import Store
 
@@ -54,8 +56,11 @@ def aggregate(
     aggregations: list[tuple[str, str, Any]],
     result: Any,
     moment: int | None = None,
-) -> None:
-    """Runs checked aggregations over a query into an ``AggregationResult``; ``moment`` as in ``results``."""
+) -> int:
+    """Runs checked aggregations over a query into an ``AggregationResult``; ``moment`` as in ``results``.
+
+    Answers how many results it has counted.
+    """
     names = tuple(
         dict.fromkeys(operand.property.name for _, operator, operand in aggregations if operator != "count")
     )
@@ -67,12 +72,11 @@ def aggregate(
     numbers: dict[str, list[int | float]] = {name: [] for name in names}
     if count is None:
         count = 0
-        for row in _limited(store, query, moment):
-            if names and not _collect(store, query, row.path, numbers, moment):
-                continue
+        for entity in islice(
+            _aggregated(store, query, names, moment), query.offset, _last(query, max(bounds))
+        ):
             count += 1
-            if count >= max(bounds):
-                break
+            _collect(entity, numbers)
     for (alias, operator, operand), bound in zip(aggregations, bounds, strict=True):
         value = result.aggregate_properties[alias]
         if operator == "count":
@@ -81,9 +85,12 @@ def aggregate(
             _fill_sum(value, numbers[operand.property.name])
         else:
             _fill_average(value, numbers[operand.property.name])
+    return count
 
 
 def _count_in_sql(store: Store, query: Query, bound: int) -> int | None:
+    if query.kind in METADATA_KINDS:
+        return None
     scope = store.scope(query.partition)
     if scope is None:
         return 0
@@ -93,30 +100,29 @@ def _count_in_sql(store: Store, query: Query, bound: int) -> int | None:
     return Scanner(store, query, scope, query.alternatives[0]).count(limit)
 
 
-def _limited(store: Store, query: Query, moment: int | None) -> Iterator[Any]:
-    for place, row in enumerate(results(store, query, moment)):
-        if query.limit is not None and place >= query.offset + query.limit:
-            return
-        if place >= query.offset:
-            yield row
+def _last(query: Query, bound: int) -> int | None:
+    """Up to which result the aggregations look, the offset counted in."""
+    last = query.offset + (bound if query.limit is None else min(bound, query.limit))
+    return last if last < _NO_LIMIT else None
 
 
-def _collect(
-    store: Store, query: Query, path: bytes, numbers: dict[str, list[int | float]], moment: int | None
-) -> bool:
-    scope = store.scope(query.partition)
-    stored = None if scope is None else store.get(scope, path, moment)
-    if stored is None:
-        raise AssertionError("a row of the index is always of an entity")
-    entity = Entity.FromString(stored.body)
-    if not numbers.keys() <= indexed_values(entity).keys():
-        return False
+def _aggregated(store: Store, query: Query, names: tuple[str, ...], moment: int | None) -> Iterator[Any]:
+    """The entities of a query that have all the properties: offset and limit count these alone."""
+    for row in results(store, query, moment):
+        if not names:
+            yield None
+            continue
+        entity = Entity.FromString(stored_of(store, query, row.path, moment).body)
+        if indexed_values(entity).keys() >= set(names):
+            yield entity
+
+
+def _collect(entity: Any, numbers: dict[str, list[int | float]]) -> None:
     for name, found in numbers.items():
         value = entity.properties.get(name)
         kind = value.WhichOneof("value_type") if value is not None else None
         if value is not None and kind in ("integer_value", "double_value"):
             found.append(getattr(value, kind))
-    return True
 
 
 def _fill_sum(value: Any, numbers: list[int | float]) -> None:

@@ -34,6 +34,7 @@ LESS, LESS_OR_EQUAL, GREATER, GREATER_OR_EQUAL, EQUAL, IN, NOT_EQUAL, HAS_ANCEST
     11,
     13,
 )
+COMPARISONS = frozenset({LESS, LESS_OR_EQUAL, GREATER, GREATER_OR_EQUAL, EQUAL})
 _AND, _OR = 1, 2
 
 _JUST_AFTER = b"\x00"  # an encoding with this added sorts after it and before everything else
@@ -70,12 +71,29 @@ class Conjunction:
 
     Each equality must be met by some value of its property. All inequalities of one property must be met by
     one and the same value, as Datastore has it for arrays; they make up one range. ``path`` bounds the
-    encoded key.
+    encoded key: by filters that compare it (then ``compares_key``), or by an ancestor, whose encoded path is
+    ``ancestor``.
     """
 
     equals: tuple[tuple[str, bytes], ...] = ()
     ranges: Mapping[str, Range] = field(default_factory=dict)
     path: Range = EVERYTHING
+    ancestor: bytes | None = None
+    compares_key: bool = False
+
+    @property
+    def names_one_key(self) -> bool:
+        """Whether a filter says what the key is."""
+        low, high = self.path.low, self.path.high
+        return self.compares_key and low is not None and high == low + _JUST_AFTER
+
+    def fixed(self) -> dict[str, list[bytes]]:
+        """The values that equalities demand, of the properties that have no inequality."""
+        values: dict[str, list[bytes]] = {}
+        for name, value in self.equals:
+            if name not in self.ranges:
+                values.setdefault(name, []).append(value)
+        return values
 
     def matches(self, indexed: Indexed, path: bytes) -> bool:
         """Whether an entity of those indexed values and encoded key path meets it."""
@@ -92,7 +110,18 @@ class Conjunction:
         ranges = dict(self.ranges)
         for name, wanted in other.ranges.items():
             ranges[name] = ranges.get(name, EVERYTHING) & wanted
-        return Conjunction(tuple(dict.fromkeys(self.equals + other.equals)), ranges, self.path & other.path)
+        return Conjunction(
+            tuple(dict.fromkeys(self.equals + other.equals)),
+            ranges,
+            self.path & other.path,
+            _nearer(self.ancestor, other.ancestor),
+            self.compares_key or other.compares_key,
+        )
+
+
+def _nearer(one: bytes | None, other: bytes | None) -> bytes | None:
+    """Of two ancestors the nearer one; if neither is an ancestor of the other, nothing is found anyway."""
+    return max((path for path in (one, other) if path is not None), key=len, default=None)
 
 
 def parse_filter(query: Any, partition: Partition) -> tuple[Conjunction, ...]:
@@ -147,7 +176,7 @@ def _property_filter(node: Any, partition: Partition) -> Iterator[Conjunction]:
         if name != KEY_NAME:
             raise invalid("HAS_ANCESTOR is only supported for __key__")
         ancestor = _encode(name, node.value, partition)
-        yield Conjunction(path=Range(ancestor, ancestor + _AFTER_DESCENDANTS))
+        yield Conjunction(path=Range(ancestor, ancestor + _AFTER_DESCENDANTS), ancestor=ancestor)
     else:
         yield _comparison(name, operator, _encode(name, node.value, partition))
 
@@ -181,7 +210,9 @@ def _comparison(name: str, operator: int, encoded: bytes) -> Conjunction:
 
 
 def _on(name: str, wanted: Range) -> Conjunction:
-    return Conjunction(path=wanted) if name == KEY_NAME else Conjunction(ranges={name: wanted})
+    if name == KEY_NAME:
+        return Conjunction(path=wanted, compares_key=True)
+    return Conjunction(ranges={name: wanted})
 
 
 def _encode(name: str, value: Any, partition: Partition) -> bytes:

@@ -18,6 +18,8 @@ Value = types.Value.pb()
 Entity = types.Entity.pb()
 EntityResult = types.EntityResult.pb()
 MutationResult = types.MutationResult.pb()
+Query = types.Query.pb()
+AggregationQuery = types.AggregationQuery.pb()
 QueryResultBatch = types.QueryResultBatch.pb()
 AggregationResult = types.AggregationResult.pb()
 

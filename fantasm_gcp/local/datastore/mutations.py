@@ -8,6 +8,8 @@ from typing import Any
 
 import grpc
 
+from fantasm_gcp.local.datastore.bases import check_base, check_bases, conflicts
+from fantasm_gcp.local.datastore.composites import composite_entries
 from fantasm_gcp.local.datastore.entities import Indexed, check_entity, indexed_values
 from fantasm_gcp.local.datastore.keys import (
     Partition,
@@ -17,13 +19,12 @@ from fantasm_gcp.local.datastore.keys import (
     resolve_partition,
 )
 from fantasm_gcp.local.datastore.masks import check_mask, overlay
-from fantasm_gcp.local.datastore.messages import Entity, invalid, micros_of, set_time
+from fantasm_gcp.local.datastore.messages import Entity, invalid, set_time
 from fantasm_gcp.local.datastore.store import Entry, Store, Stored
 from fantasm_gcp.local.datastore.transactions import Change
 from fantasm_gcp.local.datastore.transforms import apply_transform, check_transforms
 from fantasm_gcp.local.rpc import RpcError
 
-_FAIL = 3  # Mutation.ConflictResolutionStrategy.FAIL
 _FORBIDDEN_SEQUENCES = frozenset(
     {("insert", "insert"), ("update", "insert"), ("upsert", "insert"), ("delete", "update")}
 )
@@ -52,8 +53,7 @@ def prepare(mutation: Any, project: str, database: str) -> Prepared:
     operation = mutation.WhichOneof("operation")
     if operation is None:
         raise invalid("Mutation is missing operation.")
-    if mutation.conflict_resolution_strategy and mutation.WhichOneof("conflict_detection_strategy") is None:
-        raise invalid("cannot set a conflict resolution strategy if no detection strategy was set")
+    check_base(mutation, operation)
     target = getattr(mutation, operation)
     key = target if operation == "delete" else target.key
     check_path(key, complete=None if operation in ("insert", "upsert") else True, for_write=True)
@@ -64,7 +64,7 @@ def prepare(mutation: Any, project: str, database: str) -> Prepared:
             raise invalid("A delete cannot have property transforms.")
     else:
         check_entity(target, project)
-        check_mask(mutation.property_mask.paths, for_write=True)
+        check_mask(mutation.property_mask.paths)
         check_transforms(mutation.property_transforms, project)
     complete = key.path[-1].WhichOneof("id_type") is not None
     return Prepared(operation, mutation, key, partition, encode_path(key.path) if complete else None)
@@ -73,6 +73,7 @@ def prepare(mutation: Any, project: str, database: str) -> Prepared:
 def check_sequence(prepared: Iterable[Prepared], *, transactional: bool) -> None:
     """Raises INVALID_ARGUMENT for mutations of one entity that cannot stand in one commit."""
     before: dict[tuple[Partition, bytes], str] = {}
+    firsts: dict[tuple[Partition, bytes], Any] = {}
     for item in prepared:
         if item.path is None:
             continue
@@ -85,6 +86,7 @@ def check_sequence(prepared: Iterable[Prepared], *, transactional: bool) -> None
         if (earlier, item.operation) in _FORBIDDEN_SEQUENCES:
             raise invalid(f"Cannot {earlier} then {item.operation} an entity in the same request.")
         before[name] = item.operation
+        check_bases(firsts.setdefault(name, item.mutation), item.mutation)
 
 
 class Writer:
@@ -99,6 +101,7 @@ class Writer:
         self._now = now
         self.changes: list[Change] = []
         self.index_updates = 0
+        self._met: set[tuple[Partition, bytes]] = set()
 
     def apply(self, item: Prepared, result: Any) -> None:
         """Carries out one mutation and fills its ``MutationResult``.
@@ -111,11 +114,14 @@ class Writer:
             raise AssertionError("created numbers are never None")
         path = item.path if item.path is not None else self._complete(scope, item, result)
         stored = self._store.get(scope, path)
-        if self._conflicts(item.mutation, stored):
+        # An expectation is of the entity before the commit: its first mutation has met it for all.
+        if (item.partition, path) not in self._met and self._conflicts(item, stored):
             result.conflict_detected = True
             result.version = stored.version if stored else self._version
             self._fill_times(result, stored)
-        elif item.operation == "delete":
+            return
+        self._met.add((item.partition, path))
+        if item.operation == "delete":
             result.version = self._version
             if stored is not None:
                 self._delete(scope, kind, path, stored, item)
@@ -125,27 +131,16 @@ class Writer:
             result.version = written.version
             self._fill_times(result, written)
 
+    def _conflicts(self, item: Prepared, stored: Stored | None) -> bool:
+        conflict = conflicts(item.mutation, stored)
+        if conflict:
+            _check_presence(item.operation, stored)
+        return conflict
+
     def _complete(self, scope: int, item: Prepared, result: Any) -> bytes:
         path = allocate_id(self._store, scope, item.key)
         result.key.CopyFrom(item.key)
         return path
-
-    def _conflicts(self, mutation: Any, stored: Stored | None) -> bool:
-        match mutation.WhichOneof("conflict_detection_strategy"):
-            case "base_version":
-                held, wanted = (stored.version if stored else 0), int(mutation.base_version)
-                what = "version"
-            case "update_time":
-                held, wanted = (stored.updated if stored else 0), micros_of(mutation.update_time)
-                what = "update time"
-            case _:
-                return False
-        if held != wanted and mutation.conflict_resolution_strategy == _FAIL:
-            raise RpcError(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                f"the stored {what} ({held}) does not match the required base {what} ({wanted})",
-            )
-        return held != wanted
 
     def _fill_times(self, result: Any, stored: Stored | None) -> None:
         if stored is not None:
@@ -153,7 +148,7 @@ class Writer:
             set_time(result.update_time, stored.updated)
 
     def _delete(self, scope: int, kind: int, path: bytes, stored: Stored, item: Prepared) -> None:
-        entries = self._entries(indexed_values(Entity.FromString(stored.body)))
+        entries = self._entries(indexed_values(Entity.FromString(stored.body)), item.kind, path)
         self._store.remove_entries(kind, path, entries)
         self._store.delete(scope, path, kind, self._now)
         self._note(item, path, stored.body, None, len(entries) + 1)
@@ -168,14 +163,14 @@ class Writer:
             return stored  # as in production, a write that changes nothing leaves version and time alone
         created = stored.created if stored else self._now
         written = Stored(self._version, created, self._now, body)
-        new_entries = self._entries(indexed_values(entity))
+        new_entries = self._entries(indexed_values(entity), item.kind, path)
         if stored is None or old is None:
             self._store.insert(scope, path, kind, written)
             self._store.add_entries(kind, path, new_entries)
             self._note(item, path, None, body, len(new_entries) + 1)
         else:
             self._store.replace(scope, path, written)
-            old_entries = self._entries(indexed_values(old))
+            old_entries = self._entries(indexed_values(old), item.kind, path)
             gone, added = old_entries - new_entries, new_entries - old_entries
             self._store.remove_entries(kind, path, gone)
             self._store.add_entries(kind, path, added)
@@ -186,7 +181,7 @@ class Writer:
         """The entity as it will be stored: the request's, laid over the old one by the mask, transformed."""
         mutation = item.mutation
         entity = getattr(mutation, item.operation)
-        if mutation.HasField("property_mask") and old is not None:
+        if mutation.HasField("property_mask"):
             entity = overlay(old, entity, mutation.property_mask.paths)
         for transform in mutation.property_transforms:
             apply_transform(entity, transform, self._now, result.transform_results.add())
@@ -194,8 +189,8 @@ class Writer:
             check_entity(entity, item.partition.project)
         return entity
 
-    def _entries(self, indexed: Indexed) -> set[Entry]:
-        entries: set[Entry] = set()
+    def _entries(self, indexed: Indexed, kind: str, path: bytes) -> set[Entry]:
+        entries = composite_entries(self._store, kind, indexed, path)
         for name, values in indexed.items():
             number = self._store.property(name, create=True)
             if number is not None:

@@ -5,11 +5,14 @@ their own, then by key, ascending. Every result has a position, the joined encod
 that positions compare as bytes and a cursor is a position.
 
 An entity with several values of a sorted property stands once, at the smallest of those that meet the filter
-(at the largest when descending). Only projected and distinct properties give a result for each value.
+(at the largest when descending). A property that an equality fixes sorts by the value it asks for, so it does
+not sort at all unless alternatives ask for different ones; the vendor's Datastore emulator agrees. Only
+projected and distinct properties give a result for each value.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -21,10 +24,11 @@ from fantasm_gcp.local.datastore.filters import EVERYTHING, Conjunction, parse_f
 from fantasm_gcp.local.datastore.keys import Partition, is_reserved
 from fantasm_gcp.local.datastore.masks import KEY_NAME
 from fantasm_gcp.local.datastore.messages import invalid, unimplemented
+from fantasm_gcp.local.datastore.metadata import METADATA_KINDS, check_metadata_query
+from fantasm_gcp.local.datastore.query_rules import check_query_rules
 from fantasm_gcp.local.datastore.values import END_OF_PATH, invert
 
 _DESCENDING = 2  # PropertyOrder.Direction.DESCENDING
-_METADATA_KINDS = frozenset({"__kind__", "__namespace__", "__property__"})
 
 MAX_ROWS_OF_AN_ENTITY = 20_000
 
@@ -47,7 +51,7 @@ class Query:
 
     ``orders`` is complete and names the key exactly once. ``exploded`` are the projected and distinct
     properties. ``start`` is the position after which results begin, ``end`` the last one allowed. ``kind``
-    is empty for a query over all kinds.
+    is empty for a query over all kinds. ``asked`` are the orders that the request itself names.
     """
 
     partition: Partition
@@ -62,6 +66,7 @@ class Query:
     end: bytes | None
     offset: int
     limit: int | None
+    asked: tuple[Order, ...] = ()
 
     @property
     def by_key_only(self) -> bool:
@@ -81,28 +86,43 @@ class Query:
         return found
 
     def _rows(self, part: Conjunction, indexed: Indexed, path: bytes) -> list[Row]:
-        choices: list[list[bytes]] = []
+        fixed = self.fixed_values(part)
+        choices: dict[str, list[bytes]] = {}
         for name, descending in self.orders:
             if name == KEY_NAME:
-                choices.append([path + END_OF_PATH])
                 continue
             wanted = part.ranges.get(name, EVERYTHING)
             values = [value for value in indexed.get(name, ()) if value in wanted]
             if not values:
                 return []
-            if name not in self.exploded:
+            if name in fixed:
+                values = [fixed[name]]
+            elif name not in self.exploded:
                 values = [max(values) if descending else min(values)]
-            choices.append(values)
-        if prod(map(len, choices)) > MAX_ROWS_OF_AN_ENTITY:
+            choices[name] = values
+        if prod(map(len, choices.values())) > MAX_ROWS_OF_AN_ENTITY:
             raise invalid("An entity has too many combinations of projected values.")
-        return sorted(self._row(values, path) for values in product(*choices))
+        return sorted(
+            self.row_of(dict(zip(choices, values, strict=True)), path)
+            for values in product(*choices.values())
+        )
 
-    def _row(self, values: tuple[bytes, ...], path: bytes) -> Row:
-        parts, chosen = [], {}
-        for (name, descending), value in zip(self.orders, values, strict=True):
+    def fixed_values(self, part: Conjunction) -> dict[str, bytes]:
+        """The value by which each property sorts that an equality of an alternative fixes."""
+        values = part.fixed()
+        return {
+            name: max(values[name]) if descending else min(values[name])
+            for name, descending in self.orders
+            if name in values
+        }
+
+    def row_of(self, values: Mapping[str, bytes], path: bytes) -> Row:
+        """The result of an entity, given its value of each sorted property."""
+        parts = []
+        for name, descending in self.orders:
+            value = path + END_OF_PATH if name == KEY_NAME else values[name]
             parts.append(invert(value) if descending else value)
-            chosen[name] = value
-        return Row(b"".join(parts), path, tuple(chosen[name] for name in self.exploded))
+        return Row(b"".join(parts), path, tuple(values[name] for name in self.exploded))
 
 
 def parse_query(query: Any, partition: Partition) -> Query:
@@ -116,9 +136,13 @@ def parse_query(query: Any, partition: Partition) -> Query:
     keys_only = projection == (KEY_NAME,)
     projected = tuple(name for name in projection if name != KEY_NAME)
     alternatives = parse_filter(query, partition)
+    check_query_rules(query)
+    if kind in METADATA_KINDS:
+        check_metadata_query(query, kind)
     exploded = tuple(dict.fromkeys(projected + distinct))
     _check_names(query, exploded, alternatives)
-    orders = _orders(query, alternatives, exploded, distinct)
+    asked = _asked(query)
+    orders = _orders(asked, alternatives, exploded, distinct)
     _check_distinct(orders, distinct)
     if not kind and (orders != (BY_KEY,) or any(part.equals for part in alternatives)):
         raise invalid("kind is required for non-__key__ filters")
@@ -142,6 +166,7 @@ def parse_query(query: Any, partition: Partition) -> Query:
         end,
         query.offset,
         limit,
+        asked,
     )
 
 
@@ -155,8 +180,6 @@ def _kind(query: Any) -> str:
     kind = str(query.kind[0].name)
     if not kind:
         raise invalid("The kind is the empty string.")
-    if kind in _METADATA_KINDS:
-        raise unimplemented(f"metadata queries ({kind}) are not served locally")
     return kind
 
 
@@ -174,14 +197,22 @@ def _check_names(query: Any, exploded: tuple[str, ...], alternatives: tuple[Conj
         raise invalid("cannot use projection on a property with an equality filter")
 
 
-def _orders(
-    query: Any, alternatives: tuple[Conjunction, ...], exploded: tuple[str, ...], distinct: tuple[str, ...]
-) -> tuple[Order, ...]:
+def _asked(query: Any) -> tuple[Order, ...]:
     orders: dict[str, bool] = {}
     for order in query.order:
         orders.setdefault(order.property.name, order.direction == _DESCENDING)
         if order.property.name == KEY_NAME:
             break  # keys are unique: nothing after them sorts anything
+    return tuple(orders.items())
+
+
+def _orders(
+    asked: tuple[Order, ...],
+    alternatives: tuple[Conjunction, ...],
+    exploded: tuple[str, ...],
+    distinct: tuple[str, ...],
+) -> tuple[Order, ...]:
+    orders = dict(asked)
     unsorted = sorted({name for part in alternatives for name in part.ranges})
     implied = unsorted if orders else [*distinct, *unsorted]
     for name in (*implied, *exploded):

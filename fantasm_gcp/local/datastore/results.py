@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fantasm_gcp.local.datastore.cursors import write_cursor
+from fantasm_gcp.local.datastore.entities import indexed_values
 from fantasm_gcp.local.datastore.history import scan_at
 from fantasm_gcp.local.datastore.keys import fill_key
 from fantasm_gcp.local.datastore.masks import KEY_NAME, masked
 from fantasm_gcp.local.datastore.messages import set_time
+from fantasm_gcp.local.datastore.metadata import METADATA_KINDS, metadata_entity, metadata_paths
 from fantasm_gcp.local.datastore.query import Query, Row
-from fantasm_gcp.local.datastore.scan import scan
-from fantasm_gcp.local.datastore.store import Store
+from fantasm_gcp.local.datastore.scan import bounded, scan
+from fantasm_gcp.local.datastore.store import Store, Stored
 from fantasm_gcp.local.datastore.values import decode_value
 
 BATCH_RESULTS = 300
@@ -30,8 +32,32 @@ def results(store: Store, query: Query, moment: int | None = None) -> Iterator[R
 
     ``moment`` is the time in microseconds as of which everything is read; None is now.
     """
-    rows = scan(store, query) if moment is None else scan_at(store, query, moment)
+    if query.kind in METADATA_KINDS:
+        rows = bounded(_metadata_rows(store, query), query)
+    else:
+        rows = scan(store, query) if moment is None else scan_at(store, query, moment)
     return _first_of_groups(rows, query) if query.distinct else rows
+
+
+def _metadata_rows(store: Store, query: Query) -> list[Row]:
+    rows = []
+    for path in metadata_paths(store, query.partition, query.kind):
+        by_key = query.by_key_only
+        shown = {} if by_key else indexed_values(metadata_entity(store, query.partition, path))
+        rows += query.rows(shown, path)
+    return sorted(rows)
+
+
+def stored_of(store: Store, query: Query, path: bytes, moment: int | None) -> Stored:
+    """The entity of a row of a query; ``moment`` as in :func:`results`."""
+    if query.kind in METADATA_KINDS:
+        body = metadata_entity(store, query.partition, path).SerializeToString()
+        return Stored(0, 0, 0, body)
+    scope = store.scope(query.partition)
+    stored = None if scope is None else store.get(scope, path, moment)
+    if stored is None:
+        raise AssertionError("a row of the index is always of an entity")
+    return stored
 
 
 def _first_of_groups(rows: Iterable[Row], query: Query) -> Iterator[Row]:
@@ -87,13 +113,12 @@ def _fill_result(
             if name in query.projection:
                 decode_value(value, result.entity.properties[name])
         return
-    scope = store.scope(query.partition)
-    stored = None if scope is None else store.get(scope, row.path, moment)
-    if stored is None:
-        raise AssertionError("a row of the index is always of an entity")
+    stored = stored_of(store, query, row.path, moment)
     result.entity.MergeFromString(stored.body)
     if mask is not None:
         result.entity.CopyFrom(masked(result.entity, [path for path in mask if path != KEY_NAME]))
+    if query.kind in METADATA_KINDS:
+        return  # they have neither versions nor times
     result.version = stored.version
     set_time(result.create_time, stored.created)
     set_time(result.update_time, stored.updated)

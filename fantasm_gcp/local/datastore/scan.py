@@ -1,14 +1,16 @@
 """Finding a query's results in the index, in order, reading no more of it than is asked for.
 
-Each alternative of the filter is driven in one of three ways:
+Each alternative of the filter is driven in one of four ways:
 
 * only the key sorts: the equalities are intersected in SQL, which yields keys in order;
+* a declared composite index is sorted as the results are: it is walked;
 * some equality or range has few entries: its entities are read, evaluated and sorted;
 * else the entries of the first sorted property are walked in order, equalities are intersected in SQL, and
-  entities of the same value are read, evaluated and sorted. Where that property is the only one to sort and
-  an entity has one value of it, the index alone gives the result.
+  entities of the same value are read, evaluated and sorted.
 
-The streams of several alternatives are merged by position.
+Where an index has all that sorts, and an entity one value of each, the index alone gives the result.
+Equalities that a composite index has together are looked up there. The streams of several alternatives are
+merged by position.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from operator import attrgetter, itemgetter
 
 from fantasm_gcp.local.datastore.entities import indexed_values
 from fantasm_gcp.local.datastore.filters import EVERYTHING, Conjunction, Range
+from fantasm_gcp.local.datastore.index_walk import Walk, find_walk, joint_equalities
 from fantasm_gcp.local.datastore.masks import KEY_NAME
 from fantasm_gcp.local.datastore.messages import Entity
 from fantasm_gcp.local.datastore.query import Query, Row
@@ -29,6 +32,9 @@ from fantasm_gcp.local.datastore.values import END_OF_PATH, first_value, invert
 
 FEW = 1000
 """A driver with at most so many entries is read and sorted rather than walked in order."""
+
+MOST_BUFFERED = 64
+"""How many entries of one value are turned round when walking backwards; more are read anew, forwards."""
 
 _PROBES = (64, 4096)
 """How far equalities are counted to find the one with the fewest entries; beyond, any of them will do."""
@@ -46,7 +52,7 @@ def scan(store: Store, query: Query) -> Iterator[Row]:
         return iter(())
     streams = [Scanner(store, query, scope, part).rows() for part in query.alternatives]
     merged = streams[0] if len(streams) == 1 else _merged(streams)
-    return _bounded(merged, query)
+    return bounded(merged, query)
 
 
 def _merged(streams: Iterable[Iterator[Row]]) -> Iterator[Row]:
@@ -54,7 +60,8 @@ def _merged(streams: Iterable[Iterator[Row]]) -> Iterator[Row]:
     return (row for row, _ in groupby(ordered))  # an entity of two alternatives comes twice in a row
 
 
-def _bounded(rows: Iterator[Row], query: Query) -> Iterator[Row]:
+def bounded(rows: Iterable[Row], query: Query) -> Iterator[Row]:
+    """Of rows sorted by position, those after a query's start and up to its end."""
     for row in rows:
         if query.end is not None and row.position > query.end:
             return
@@ -71,16 +78,27 @@ class Scanner:
         self._scope = scope
         self._part = part
         self._kind = store.kind(scope, query.kind) if query.kind else None
-        equals = [(store.property(name), value) for name, value in part.equals]
+        self._index = find_walk(store, query, part)
+        joint = list(joint_equalities(store, query, part)) if self._index is None else []
+        met = {equality for _, _, covered in joint for equality in covered}
+        if self._index is not None:
+            met |= self._index.covered
+        equals = [(store.property(name), value) for name, value in part.equals if (name, value) not in met]
         self._equals = [(number, value) for number, value in equals if number is not None]
         self._impossible = len(self._equals) < len(equals) or (bool(query.kind) and self._kind is None)
+        self._equals += [(number, value) for number, value, _ in joint]
 
     def rows(self) -> Iterator[Row]:
         """The results, sorted by position."""
         if self._impossible:
             return iter(())
+        if self._index is not None:
+            return self._along(self._index)
         if self._query.by_key_only:
             return (Row(self._key_position(path), path, ()) for path in self._paths_by_key())
+        alone = self._query.orders[1:] == ((KEY_NAME, False),)
+        if alone and not self._equals and len(self._part.ranges) <= 1:
+            return self._walk()
         few = self._few()
         if few is not None or self._query.orders[0][0] == KEY_NAME:
             paths = self._paths_by_key() if few is None else few
@@ -90,7 +108,9 @@ class Scanner:
     def count(self, limit: int) -> int | None:
         """How many results there are, at most ``limit``; ``None`` when SQL alone cannot tell."""
         query = self._query
-        if not query.by_key_only or query.start or query.end or self._part.path.excluded or not query.kind:
+        if self._index is not None or not query.by_key_only or not query.kind:
+            return None
+        if query.start or query.end or self._part.path.excluded:
             return None
         if self._impossible:
             return 0
@@ -186,12 +206,36 @@ class Scanner:
                 return list(dict.fromkeys(path for (path,) in found))
         return None
 
+    # -- along a composite index
+
+    def _along(self, index: Walk) -> Iterator[Row]:
+        query, part = self._query, self._part
+        certain = [index.tells(query, several) for several in (0, 1)]
+        wanted, reached = index.bounds(part), index.reached(query, part)
+        entries: Iterable[_IndexRow]
+        if reached is None:
+            entries = self._ordered(index.number, index.backward, wanted, part.path)
+        else:
+            at, key = reached.value, reached.key
+            here = Range(at, at + b"\x00") & wanted
+            keys = part.path if key is None else part.path & Range(low=key + b"\x00")
+            beyond = Range(high=at) if index.backward else Range(low=at if key is None else at + b"\x00")
+            entries = chain(
+                () if key is None else self._ordered(index.number, index.backward, here, keys),
+                self._ordered(index.number, index.backward, beyond & wanted, part.path),
+            )
+        for value, path, several in entries:
+            row = index.row(query, part, value, path)
+            if row is not None and (certain[several] or row in self._read(path)):
+                yield row
+
     # -- along the first sorted property
 
     def _walk(self) -> Iterator[Row]:
         query = self._query
         name, descending = query.orders[0]
-        wanted = self._part.ranges.get(name, EVERYTHING)
+        fixed = query.fixed_values(self._part).get(name)
+        wanted = self._part.ranges.get(name, EVERYTHING) if fixed is None else Range(fixed, fixed + b"\x00")
         number = self._store.property(name)
         if number is None:
             return
@@ -234,14 +278,43 @@ class Scanner:
         )
 
     def _ordered(self, number: int, descending: bool, wanted: Range, keys: Range) -> Iterator[_IndexRow]:
-        on_value = _between("a.value", wanted)
-        sql, parameters = self._select(
-            "a.value, a.key, a.several", number, on_value, self._by_selectivity(), keys
-        )
-        direction = " DESC" if descending else ""
+        """Entries by value, those of one value by key, of entities that meet the equalities."""
+        others = self._by_selectivity()
+        if descending:
+            yield from self._backward(number, wanted, keys, others)
+            return
         # Not ``yield from``: that would close the SQLite cursor, which fails once the database is closed.
-        for row in self._store.select(f"{sql} ORDER BY a.value{direction}, a.key", parameters):  # noqa: UP028
+        for row in self._select_ordered(number, wanted, keys, others, ""):  # noqa: UP028
             yield row
+
+    def _backward(
+        self, number: int, wanted: Range, keys: Range, others: list[tuple[int, bytes]]
+    ) -> Iterator[_IndexRow]:
+        """As the entries lie, keys go backwards too: those of one value are turned round."""
+        while True:
+            group: list[_IndexRow] = []
+            for row in self._select_ordered(number, wanted, keys, others, " DESC"):
+                if group and row[0] != group[0][0]:
+                    yield from reversed(group)
+                    group = []
+                group.append(row)
+                if len(group) > MOST_BUFFERED:
+                    break
+            else:
+                yield from reversed(group)
+                return
+            value = group[0][0]
+            for row in self._select_ordered(number, Range(value, value + b"\x00"), keys, others, ""):
+                yield row
+            wanted = wanted & Range(high=value)
+
+    def _select_ordered(
+        self, number: int, wanted: Range, keys: Range, others: list[tuple[int, bytes]], direction: str
+    ) -> Iterator[_IndexRow]:
+        on_value = _between("a.value", wanted)
+        sql, parameters = self._select("a.value, a.key, a.several", number, on_value, others, keys)
+        order = f"ORDER BY a.value{direction}, a.key{direction}"
+        return self._store.select(f"{sql} {order}", parameters)
 
 
 def _between(column: str, wanted: Range) -> tuple[str, _Parameters]:

@@ -11,16 +11,26 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import grpc
 
+from fantasm_gcp.loader import CompositeIndex
 from fantasm_gcp.local.datastore import messages
 from fantasm_gcp.local.datastore.aggregates import aggregate, check_aggregations
 from fantasm_gcp.local.datastore.committing import LOCK_SECONDS, Committer
+from fantasm_gcp.local.datastore.composites import declare
 from fantasm_gcp.local.datastore.cursors import read_cursor
+from fantasm_gcp.local.datastore.explain import (
+    aggregated_names,
+    explains_only,
+    fill_aggregation_stats,
+    fill_query_stats,
+)
+from fantasm_gcp.local.datastore.gql import structured_aggregation, structured_query
+from fantasm_gcp.local.datastore.indexes import require_index
 from fantasm_gcp.local.datastore.keys import (
     Partition,
     check_path,
@@ -29,9 +39,10 @@ from fantasm_gcp.local.datastore.keys import (
     resolve_partition,
 )
 from fantasm_gcp.local.datastore.masks import KEY_NAME, check_mask, masked
-from fantasm_gcp.local.datastore.messages import invalid, micros_of, set_time, unimplemented
+from fantasm_gcp.local.datastore.messages import invalid, micros_of, set_time
 from fantasm_gcp.local.datastore.mutations import allocate_id
 from fantasm_gcp.local.datastore.query import Query, parse_query
+from fantasm_gcp.local.datastore.query_rules import check_aggregated
 from fantasm_gcp.local.datastore.results import fill_batch
 from fantasm_gcp.local.datastore.store import MOST_PAST, PAST_MICROS, Store
 from fantasm_gcp.local.datastore.transactions import Transaction, Transactions, contention
@@ -53,6 +64,10 @@ class DatastoreServer:
     commit then waits for up to ``lock_seconds`` for transactions that have read what it writes, so these
     must end in other threads.
 
+    ``indexes`` are the declared composite indexes: they are built now, kept up to date, and walked by the
+    queries they serve. A query that neither they nor the built-in ones serve is refused, unless
+    ``require_indexes`` is off; ``None`` declares none and refuses nothing.
+
     Raises ``OSError`` when the file cannot be opened or is in use, ``ValueError`` when it is of a newer
     version.
     """
@@ -64,8 +79,17 @@ class DatastoreServer:
         *,
         pessimistic: bool = False,
         lock_seconds: float = LOCK_SECONDS,
+        indexes: Iterable[CompositeIndex] | None = None,
+        require_indexes: bool = True,
     ) -> None:
         self._store = Store(path)
+        self._indexes = None if indexes is None else tuple(indexes)
+        self._require_indexes = require_indexes
+        try:
+            declare(self._store, self._indexes or ())
+        except BaseException:
+            self._store.close()
+            raise
         self._clock = clock
         self._issued = 0
         self._pessimistic = pessimistic
@@ -187,22 +211,36 @@ class DatastoreServer:
         return partition
 
     def _run_query(self, request: Any, response: Any) -> None:
-        _refuse_gql_and_explain(request)
         mask = _mask(request)
-        query = self._query(request, request.query)
+        query = self._query(request, structured_query(request, response))
+        self._require(query)
         transaction, moment = self._reading(request, response)
+        if explains_only(request, response, query):
+            return
+        began = time.perf_counter()
         fill_batch(response.batch, self._store, query, mask, moment)
+        if request.HasField("explain_options"):
+            seconds = time.perf_counter() - began
+            fill_query_stats(response.explain_metrics, query, response.batch, seconds)
         if transaction is not None:
             transaction.queries.append(_read_part(query, response.batch))
         response.batch.snapshot_version = self._store.version
         set_time(response.batch.read_time, self._now() if moment is None else moment)
 
     def _run_aggregation(self, request: Any, response: Any) -> None:
-        _refuse_gql_and_explain(request)
-        aggregations = check_aggregations(request.aggregation_query.aggregations)
-        query = self._query(request, request.aggregation_query.nested_query)
+        message = structured_aggregation(request, response)
+        aggregations = check_aggregations(message.aggregations)
+        query = self._query(request, message.nested_query)
+        check_aggregated(aggregated_names(aggregations), message.nested_query)
+        self._require(query, aggregated_names(aggregations))
         transaction, moment = self._reading(request, response)
-        aggregate(self._store, query, aggregations, response.batch.aggregation_results.add(), moment)
+        if explains_only(request, response, query, aggregated_names(aggregations)):
+            return
+        began = time.perf_counter()
+        result = response.batch.aggregation_results.add()
+        counted = aggregate(self._store, query, aggregations, result, moment)
+        if request.HasField("explain_options"):
+            fill_aggregation_stats(response.explain_metrics, counted, time.perf_counter() - began)
         if transaction is not None:
             transaction.queries.append(query)
         response.batch.more_results = NO_MORE_RESULTS
@@ -212,6 +250,10 @@ class DatastoreServer:
         return parse_query(
             query, resolve_partition(request.partition_id, request.project_id, request.database_id)
         )
+
+    def _require(self, query: Query, aggregated: Iterable[str] = ()) -> None:
+        if self._indexes is not None and self._require_indexes:
+            require_index(self._indexes, query, aggregated)
 
     def _reading(self, request: Any, response: Any) -> tuple[Transaction | None, int | None]:
         """The transaction a read belongs to, begun if the read asks for it, and the moment that it shows."""
@@ -309,13 +351,3 @@ def _mask(request: Any) -> tuple[str, ...] | None:
         return None
     check_mask(request.property_mask.paths)
     return tuple(request.property_mask.paths)
-
-
-def _refuse_gql_and_explain(request: Any) -> None:
-    kind = request.WhichOneof("query_type")
-    if kind == "gql_query":
-        raise unimplemented("GQL is not served locally: send the query in its structured form")
-    if kind is None:
-        raise invalid("The request is missing its query.")
-    if request.HasField("explain_options"):
-        raise unimplemented("explain_options are not served locally")

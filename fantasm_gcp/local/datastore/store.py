@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from fantasm_gcp.loader import CompositeIndex
 from fantasm_gcp.local.datastore.keys import Partition
 
 SCHEMA_VERSION = 2
@@ -88,6 +89,7 @@ class Store:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
+        self.composites: Mapping[str, tuple[CompositeIndex, ...]] = {}
         name = ":memory:" if path is None else os.fspath(path)
         try:
             self._db = sqlite3.connect(
@@ -197,6 +199,18 @@ class Store:
             if number is not None:
                 self._properties[name] = number
         return number
+
+    def property_names(self) -> list[str]:
+        """All names that have a number, whether or not an entity still has such a property."""
+        return [str(name) for (name,) in self._db.execute("SELECT name FROM properties")]
+
+    def drop_property(self, name: str) -> None:
+        """Forgets the number of a name and removes all entries under it; only within :meth:`writing`."""
+        number = self.property(name)
+        for (kind,) in self._db.execute("SELECT id FROM kinds").fetchall():
+            self._db.execute("DELETE FROM entries WHERE kind = ? AND property = ?", (kind, number))
+        self._db.execute("DELETE FROM properties WHERE id = ?", (number,))
+        self._properties.pop(name, None)
 
     def _number(self, where: str, insert: str, names: tuple[int | str, ...], create: bool) -> int | None:
         row = self._db.execute(where, names).fetchone()

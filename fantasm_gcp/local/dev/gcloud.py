@@ -19,7 +19,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from fantasm_gcp.local.dev.servers import HOST, OpenError
+from fantasm_gcp.local.dev.opening import HOST, OpenError
 
 START_SECONDS = 60.0
 """How long the emulator may take until it answers."""

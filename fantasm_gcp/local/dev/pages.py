@@ -11,7 +11,7 @@ from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from fantasm_gcp.local.dev.servers import HOST, OpenError
+from fantasm_gcp.local.dev.opening import HOST, OpenError
 
 log = logging.getLogger("fantasm_gcp.local.pages")
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from fantasm_gcp.local.tasks import Deliver, Delivery, Response
+from fantasm_gcp.local.tasks.service_map import ServiceMap
 
 
 class Routing:
-    """App Engine targets and URLs of this server go to ``inside``, every other URL goes to ``outside``."""
+    """What is for this server goes to ``inside``: its URLs, and App Engine services that have none elsewhere.
 
-    def __init__(self, address: str, inside: Deliver, outside: Deliver) -> None:
+    All else goes to ``outside``.
+    """
+
+    def __init__(self, address: str, services: ServiceMap, inside: Deliver, outside: Deliver) -> None:
         """``address`` is ``host:port`` of this server."""
+        self._services = services
         host, _, port = address.rpartition(":")
         self._own = {(name, int(port)) for name in (host, "localhost")}
         self._inside = inside
@@ -19,8 +24,12 @@ class Routing:
 
     def __call__(self, delivery: Delivery) -> Response | None:
         """Sends one delivery; raises what the way it takes raises."""
-        ours = delivery.service is not None or self._is_own(delivery.url)
-        return self._inside(delivery) if ours else self._outside(delivery)
+        return self._inside(delivery) if self._is_own(self._url(delivery)) else self._outside(delivery)
+
+    def _url(self, delivery: Delivery) -> str:
+        if delivery.service is None:
+            return delivery.url
+        return self._services.find(delivery.service, delivery.version, delivery.instance)
 
     def _is_own(self, url: str) -> bool:
         parts = urlsplit(url)

@@ -1,22 +1,27 @@
-"""The local servers of one process: opened on one directory, served over gRPC, closed together."""
+"""The local servers of one process: opened on one directory, served at a port each, closed together."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 import grpc
 
-from fantasm_gcp.errors import FantasmError, SettingsError
+from fantasm_gcp.errors import SettingsError
 from fantasm_gcp.local.datastore import DatastoreServer
+from fantasm_gcp.local.dev.configuration import StartQueues
+from fantasm_gcp.local.dev.front import build_datastore_front, build_tasks_front
+from fantasm_gcp.local.dev.opening import HOST, OpenError, Opening
+from fantasm_gcp.local.http import Door
+from fantasm_gcp.local.http.application import Wsgi
 from fantasm_gcp.local.rpc import LocalChannel, Service, serve
 from fantasm_gcp.local.tasks import Deliver, Dispatcher, TasksServer
-
-HOST = "127.0.0.1"
-"""The only address that anything here listens at."""
+from fantasm_gcp.local.tasks.queue_yaml import QUEUE_YAML_TOMBSTONE
+from fantasm_gcp.local.tasks.tokens import Issuer
 
 DATASTORE_FILE = "datastore.sqlite"
 TASKS_FILE = "tasks.sqlite"
@@ -25,44 +30,73 @@ THREADS = 4
 """Deliveries at a time. More do not make a machine faster, they keep one slow action from holding up all."""
 
 _GRACE = 1.0
-
-
-class OpenError(FantasmError):
-    """A server cannot be opened; the message says why, and what to do."""
+_STOP_SECONDS = 5.0
 
 
 class LocalServers:
     """The servers that were asked for, on files under a directory, or in memory where it is None.
 
-    ``datastore_host`` and ``tasks_host`` are their gRPC addresses, empty for one that was not asked for.
-    A context manager; leaving it closes everything, as :meth:`close` does.
+    ``datastore_host`` and ``tasks_host`` are their addresses, for gRPC and HTTP alike, empty for one that was
+    not asked for. ``issuer`` signs what the deliveries of their tasks carry. A context manager; leaving it
+    closes everything, as :meth:`close` does.
 
     Raises :class:`OpenError`, with nothing left open.
     """
 
-    def __init__(self, directory: Path | None, *, datastore: bool = True, tasks: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path | None,
+        opening: Opening | None = None,
+        *,
+        datastore: bool = True,
+        tasks: bool = True,
+    ) -> None:
+        self._opening = opening = opening or Opening()
         self._dispatcher: Dispatcher | None = None
         self._datastore: DatastoreServer | None = None
         self._tasks: TasksServer | None = None
+        self.issuer = Issuer(opening.issuer)
         self.datastore_host = self.tasks_host = ""
         with ExitStack() as undo:
             self._closing = undo
             if directory is not None:
                 _prepare(directory)
             if datastore:
-                self._datastore = _open_datastore(directory)
+                self._datastore = _open_datastore(directory, opening)
                 undo.callback(self._datastore.close)
-                self.datastore_host = self._serve(self._datastore.service)
+                front = build_datastore_front(self._datastore, opening.names)
+                self.datastore_host = self._serve([self._datastore.service], front, opening.datastore_port)
             if tasks:
-                self._tasks = _open_tasks(directory)
+                self._tasks = _open_tasks(directory, opening)
                 undo.callback(self._tasks.close)
-                self.tasks_host = self._serve(self._tasks.service)
+                front = build_tasks_front(self._tasks, self.issuer, opening.names)
+                services = [self._tasks.service, self._tasks.locations]
+                self.tasks_host = self._serve(services, front, opening.tasks_port)
             self._closing = undo.pop_all()
 
-    def _serve(self, service: Service) -> str:
-        server, port = serve(service, HOST, 0)
-        self._closing.callback(lambda: server.stop(_GRACE).wait())
-        return f"{HOST}:{port}"
+    def _serve(self, services: Sequence[Service], front: Wsgi, port: int) -> str:
+        """Opens the port of a server: gRPC goes on to a port of its own, the rest is for its front."""
+        server, inner = serve(services, HOST, 0)
+        host = self._opening.host
+        try:
+            door = Door(host, port, f"{HOST}:{inner}", front)
+        except OSError as error:
+            server.stop(None)
+            raise OpenError(f"port {port} of {host} cannot be used: {error.strerror or error}") from error
+        self._closing.callback(door.close)
+        # Stopped first, while calls in flight can still be answered through the door.
+        self._closing.callback(lambda: server.stop(_GRACE).wait(_STOP_SECONDS))
+        return f"[{host}]:{door.port}" if ":" in host else f"{host}:{door.port}"
+
+    def declare(self, queues: StartQueues) -> None:
+        """Has queues be there: those of queue.yaml as it says, others as they are, or by default."""
+        assert self._tasks is not None
+        for queue in queues.configured:
+            self._tasks.declare_queue(queue, QUEUE_YAML_TOMBSTONE)
+        present = set(self._tasks.queue_names())
+        for queue in queues.named:
+            if queue.name not in present:
+                self._tasks.declare_queue(queue)
 
     def datastore_channel(self) -> grpc.Channel:
         """A channel to the Datastore server that stays in the process."""
@@ -115,32 +149,35 @@ def _prepare(directory: Path) -> None:
         ) from error
 
 
-def _open_datastore(directory: Path | None) -> DatastoreServer:
-    if directory is None:
-        return DatastoreServer()
-    path = directory / DATASTORE_FILE
+def _open_datastore(directory: Path | None, opening: Opening) -> DatastoreServer:
+    path = None if directory is None else directory / DATASTORE_FILE
     try:
-        return DatastoreServer(path)
+        return DatastoreServer(
+            path,
+            pessimistic=opening.pessimistic,
+            indexes=opening.indexes,
+            require_indexes=opening.require_indexes,
+        )
     except OSError as error:
         raise _refused(path, error) from error
     except (ValueError, sqlite3.Error) as error:
         raise OpenError(f"{path} cannot be used: {error}") from error
 
 
-def _open_tasks(directory: Path | None) -> TasksServer:
-    if directory is None:
-        return TasksServer()
-    path = directory / TASKS_FILE
+def _open_tasks(directory: Path | None, opening: Opening) -> TasksServer:
+    path = None if directory is None else directory / TASKS_FILE
     try:
-        return TasksServer(path)
+        return TasksServer(path, create_queues=opening.create_queues)
     except OSError as error:
         raise _refused(path, error) from error
     except (SettingsError, sqlite3.Error) as error:
         raise OpenError(f"{path} cannot be used: {error}") from error
 
 
-def _refused(path: Path, error: OSError) -> OpenError:
+def _refused(path: Path | None, error: OSError) -> OpenError:
     """What stands in the way of a file; in use is by far the most frequent."""
+    if path is None:
+        return OpenError(f"a database in memory cannot be used: {error}")
     if not os.access(path.parent, os.W_OK):
         return OpenError(f"the data directory {path.parent} is not writable")
     if "locked" in str(error):

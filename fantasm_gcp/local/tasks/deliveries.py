@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from fantasm_gcp.local.tasks.faults import Fault
+from fantasm_gcp.local.tasks.http_target import resolve_call
 from fantasm_gcp.local.tasks.messages import AppEngineRouting
+from fantasm_gcp.local.tasks.request_rules import METHODS
 from fantasm_gcp.local.tasks.store import NO_ANSWER, TaskRow
-from fantasm_gcp.local.tasks.task_config import METHODS
 from fantasm_gcp.local.tasks.times import render_eta
+from fantasm_gcp.local.tasks.tokens import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,9 @@ class Delivery:
 
     ``service`` is None for an HTTP target, whose ``url`` is whole. For an App Engine target it is the service
     ("default" when the task names none), ``url`` is the URL from its path on, and whoever delivers knows the
-    base; ``host`` is the host it has on App Engine. ``deadline`` is in seconds.
+    base; ``version`` and ``instance`` are empty unless the task is for a certain one, and ``host`` is the
+    host it has on App Engine. ``deadline`` is in seconds. ``token`` is what the header Authorization is to
+    prove: it is valid for an hour only, so whoever delivers has it signed then.
     """
 
     task: str
@@ -29,6 +34,9 @@ class Delivery:
     deadline: float
     service: str | None = None
     host: str = ""
+    version: str = ""
+    instance: str = ""
+    token: Token | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,8 @@ class Attempt:
 
     ``id`` is its own among all attempts of a server, ``seq`` the task's among all tasks of its file.
     ``number`` counts the task's attempts from 0, and ``begun`` is when it began, in seconds. ``forced`` says
-    that it did not wait for its time: RunTask, or a lease by force.
+    that it did not wait for its time: RunTask, or a lease by force. ``fault`` is how it fails on purpose:
+    ``finish`` sees to the answer, whoever delivers only leaves out a delivery that ``calls_worker`` denies.
     """
 
     id: int
@@ -60,23 +69,27 @@ class Attempt:
     begun: float
     forced: bool
     delivery: Delivery
+    fault: Fault | None = None
+
+    @property
+    def calls_worker(self) -> bool:
+        """Whether the delivery is sent at all: a fault may say that it does not reach the worker."""
+        return self.fault is None or self.fault.reach
 
 
 def build_delivery(row: TaskRow, task: Any, queue: Any) -> Delivery:
     """The delivery of the attempt that follows what ``row`` has seen; ``task`` is its stored message."""
     deadline = task.dispatch_deadline.seconds + task.dispatch_deadline.nanos / 1e9
     if task.WhichOneof("message_type") == "http_request":
-        request = task.http_request
+        call = resolve_call(task.http_request, queue)
         return Delivery(
             task=row.name,
-            method=METHODS[request.http_method],
-            url=request.url,
-            headers={
-                **dict(sorted(request.headers.items())),
-                **_task_headers("X-CloudTasks-", row, "504", "", ""),
-            },
-            body=request.body,
+            method=call.method,
+            url=call.url,
+            headers={**call.headers, **_task_headers("X-CloudTasks-", row, "504", "", "")},
+            body=call.body,
             deadline=deadline,
+            token=call.token,
         )
     request = task.app_engine_http_request
     routing = _routing(request, queue)
@@ -90,6 +103,8 @@ def build_delivery(row: TaskRow, task: Any, queue: Any) -> Delivery:
         deadline=deadline,
         service=routing.service or "default",
         host=routing.host,
+        version=routing.version,
+        instance=routing.instance,
     )
 
 

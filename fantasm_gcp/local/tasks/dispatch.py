@@ -87,18 +87,29 @@ class Dispatcher:
     def _perform(self, attempt: Attempt) -> None:
         began = time.perf_counter()
         response: Response | None = None
-        reason = "no answer"
+        reason = ""
         try:
-            response = self._deliver(attempt.delivery)
+            if attempt.calls_worker:
+                response = self._deliver(attempt.delivery)
         except BaseException as error:  # noqa: BLE001  # an application that exits must not take this thread along
-            reason = f"no answer ({type(error).__name__}: {error})"
-        outcome = self._server.finish(attempt, response)
-        _log(
-            attempt,
-            reason if response is None else str(response.status),
-            outcome,
-            time.perf_counter() - began,
+            reason = f"{type(error).__name__}: {error}"
+        outcome = self._server.finish(attempt, response, reason)
+        _log(attempt, _answer(attempt, response, reason), outcome, time.perf_counter() - began)
+
+
+def _answer(attempt: Attempt, response: Response | None, reason: str) -> str:
+    """What the queue was told, and in brackets what there is to know about it."""
+    status = None if response is None else response.status
+    if attempt.fault is not None:
+        called = (
+            f"the worker answered {_words(status)}" if attempt.calls_worker else "the worker was not called"
         )
+        status, reason = attempt.fault.status, f"set to fail, {called}"
+    return _words(status) + (f" ({reason})" if reason else "")
+
+
+def _words(status: int | None) -> str:
+    return "no answer" if status is None else str(status)
 
 
 def _log(attempt: Attempt, answer: str, outcome: Outcome, took: float) -> None:

@@ -3,135 +3,137 @@
 from __future__ import annotations
 
 import http.client
-import io
-import socket
 import ssl
 import time
 from collections.abc import Mapping
-from contextlib import closing
-from typing import Any
+from contextlib import closing, suppress
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from fantasm_gcp.local.tasks.deliveries import Delivery, Response
-from fantasm_gcp.local.tasks.task_config import encode_url
+from fantasm_gcp.local.tasks.request_rules import WITH_BODY, encode_url
+from fantasm_gcp.local.tasks.service_map import ServiceMap
+from fantasm_gcp.local.tasks.sockets import DeadlineSocket, TooLongError, connect, remaining
+from fantasm_gcp.local.tasks.tokens import Issuer
+
+MAX_ANSWER: Final = 32 * 1024 * 1024
+"""Bytes of an answer, its head included, that are read: as many as App Engine lets a service answer."""
 
 _KEPT_BODY = 4096
 _CHUNK = 65_536
+_PORTS = {"http": 80, "https": 443}
+_EARLY_HINTS, _FIRST_FINAL = 102, 200
 
 
 class HttpDelivery:
     """Sends deliveries over HTTP or HTTPS, one connection each; follows no redirect.
 
-    ``base_url_for_app_engine`` is where App Engine targets are: one URL for all services, or a URL for each
-    service by its name, "default" standing for those without one.
+    ``base_url_for_app_engine`` is where App Engine targets are: one URL for all services, or a URL for each,
+    as :class:`~fantasm_gcp.local.tasks.service_map.ServiceMap` has it. ``issuer`` signs the tokens of tasks;
+    without one, they are signed with a key that nobody else knows. ``context`` is for HTTPS, by default the
+    one of the standard library, which verifies certificates.
 
     Calling it answers what the worker answered, with the first 4 KiB of the body, or None when the deadline
-    passed. Raises ``OSError`` when there is no answer for another reason: nobody listens, or what came back
-    is not HTTP. No token is sent for ``oidc_token`` and ``oauth_token``.
+    passed. Raises ``OSError`` when there is no answer for another reason: nobody listens, the certificate is
+    bad, or what came back is not HTTP. Interim answers (1xx) are passed over. Looking up a host's name is the
+    one thing that the deadline does not end: the system's own limits do. Safe for many threads.
     """
 
-    def __init__(self, base_url_for_app_engine: str | Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        base_url_for_app_engine: str | Mapping[str, str] | ServiceMap,
+        issuer: Issuer | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Raises ``ValueError`` for a service or a URL that can be none."""
         bases = base_url_for_app_engine
-        self._bases = {"default": bases} if isinstance(bases, str) else dict(bases)
+        self._services = bases if isinstance(bases, ServiceMap) else ServiceMap(bases)
+        self._issuer = issuer or Issuer()
+        self._context = context
 
     def __call__(self, delivery: Delivery) -> Response | None:
         """Sends one delivery; see the class."""
         expires = time.monotonic() + delivery.deadline
         try:
-            return _exchange(urlsplit(self._resolve(delivery)), delivery, expires)
+            url = urlsplit(self._resolve(delivery))
+            headers = self._issuer.authorize(delivery.headers, delivery.token)
+            with closing(self._connect(url, expires)) as connected:
+                return _exchange(connected, url, delivery, headers)
         except TimeoutError:
             return None
         except (http.client.HTTPException, ValueError) as error:
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
     def _resolve(self, delivery: Delivery) -> str:
+        url = encode_url(delivery.url)
         if delivery.service is None:
-            return encode_url(delivery.url)
-        base = self._bases.get(delivery.service, self._bases.get("default"))
-        if base is None:
-            raise ConnectionError(f"no URL is known for the App Engine service {delivery.service!r}")
-        return base.rstrip("/") + encode_url(delivery.url)
+            return url
+        return self._services.find(delivery.service, delivery.version, delivery.instance) + url
+
+    def _connect(self, url: SplitResult, expires: float) -> DeadlineSocket:
+        if not url.hostname:
+            raise ConnectionError(f"{url.geturl()} has no host")
+        connected = connect(url.hostname, url.port or _PORTS[url.scheme], expires)
+        if url.scheme == "https":
+            if self._context is None:
+                self._context = ssl.create_default_context()
+            try:
+                connected.settimeout(remaining(expires))
+                connected = self._context.wrap_socket(connected, server_hostname=url.hostname)
+            except BaseException:
+                connected.close()
+                raise
+        return DeadlineSocket(connected, expires, MAX_ANSWER)
 
 
-def _exchange(url: SplitResult, delivery: Delivery, expires: float) -> Response:
-    with closing(_connect(url, expires)) as connection:
-        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        # The client library's own defaults are left out: a worker sees the headers of the delivery.
-        connection.putrequest(delivery.method, target, skip_accept_encoding=True)
-        for name, value in delivery.headers.items():
-            connection.putheader(name, value.encode())
-        if "Content-Length" not in delivery.headers and delivery.method in ("POST", "PUT", "PATCH"):
-            connection.putheader("Content-Length", str(len(delivery.body)))
-        connection.putheader("Connection", "close")
+def _exchange(
+    connected: DeadlineSocket, url: SplitResult, delivery: Delivery, headers: Mapping[str, str]
+) -> Response:
+    port = _PORTS[url.scheme]
+    connection = http.client.HTTPConnection(url.hostname or "", url.port or port)
+    connection.default_port = port  # the one that the header Host leaves out
+    connection.sock = connected
+    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    # The client library's own defaults are left out: a worker sees the headers of the delivery.
+    connection.putrequest(delivery.method, target, skip_accept_encoding=True)
+    for name, value in headers.items():
+        connection.putheader(name, value.encode())
+    if "Content-Length" not in headers and delivery.method in WITH_BODY:
+        connection.putheader("Content-Length", str(len(delivery.body)))
+    connection.putheader("Connection", "close")
+    with suppress(BrokenPipeError, ConnectionResetError):
+        # Who has answered may hang up before the body is through: what he said is still to be read.
         connection.endheaders(delivery.body or None)
-        with closing(connection.getresponse()) as response:
-            kept = b""
-            while chunk := response.read(_CHUNK):
-                kept += chunk[: _KEPT_BODY - len(kept)]
-            if response.length:
-                raise ConnectionError(f"the answer, a {response.status}, was cut short")
-            return Response(response.status, dict(response.getheaders()), kept)
+    response = _final_response(connected, delivery.method)
+    kept = _read_body(response)
+    return Response(response.status, dict(response.getheaders()), kept)
 
 
-def _connect(url: SplitResult, expires: float) -> http.client.HTTPConnection:
-    if not url.hostname:
-        raise ConnectionError(f"{url.geturl()} has no host")
-    timeout = _remaining(expires)
-    connection: http.client.HTTPConnection
-    if url.scheme == "https":
-        context = ssl.create_default_context()
-        connection = http.client.HTTPSConnection(url.hostname, url.port, timeout=timeout, context=context)
-    else:
-        connection = http.client.HTTPConnection(url.hostname, url.port, timeout=timeout)
-    connection.connect()
-    connection.sock = _DeadlineSocket(connection.sock, expires)
-    return connection
+def _final_response(connected: DeadlineSocket, method: str) -> http.client.HTTPResponse:
+    """The head of the answer; those of interim answers, which nobody asked for, are read and dropped.
 
-
-def _remaining(expires: float) -> float:
-    left = expires - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the dispatch deadline has passed")
-    return left
-
-
-class _DeadlineSocket:
-    """A connected socket whose every operation must end by one moment.
-
-    A socket's own timeout is for each operation by itself, and a worker that answers a byte at a time would
-    never meet it.
+    Raises ``ConnectionError`` when the worker hangs up within a head: the library takes what there is for the
+    whole, and a worker that was killed while it answered 200 would have succeeded.
     """
-
-    def __init__(self, connected: socket.socket, expires: float) -> None:
-        self._socket = connected
-        self._expires = expires
-
-    def sendall(self, content: Any) -> None:
-        self._socket.settimeout(_remaining(self._expires))
-        self._socket.sendall(content)
-
-    def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
-        return io.BufferedReader(_DeadlineReader(self._socket, self._expires))
-
-    def close(self) -> None:
-        self._socket.close()
+    while True:
+        response = http.client.HTTPResponse(connected, method=method)  # type: ignore[arg-type]  # it calls makefile alone
+        response.begin()
+        if connected.ended:
+            raise ConnectionError(f"the head of the answer, a {response.status}, was cut short")
+        if not _EARLY_HINTS <= response.status < _FIRST_FINAL:
+            return response
 
 
-class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket, which stays open until this is closed too: so sockets count their files."""
+def _read_body(response: http.client.HTTPResponse) -> bytes:
+    """The beginning of the body; the rest is read, so that the worker can finish, and dropped.
 
-    def __init__(self, connected: socket.socket, expires: float) -> None:
-        self._socket = connected
-        self._expires = expires
-        self._file = connected.makefile("rb", buffering=0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._socket.settimeout(_remaining(self._expires))
-        return self._file.readinto(buffer)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+    Raises ``ConnectionError`` when the worker hangs up before its end. One who says more than ``MAX_ANSWER``
+    is not listened to any longer, and has answered.
+    """
+    kept = b""
+    with suppress(TooLongError):
+        while chunk := response.read(_CHUNK):
+            kept += chunk[: _KEPT_BODY - len(kept)]
+        if response.length:
+            raise ConnectionError(f"the answer, a {response.status}, was cut short")
+    return kept

@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from fantasm_gcp.local.tasks import refusals
+from fantasm_gcp.local.tasks.http_target import check_http_target
 from fantasm_gcp.local.tasks.messages import RUNNING, Queue
 from fantasm_gcp.local.tasks.retry import RetryLaw, check_retry_config, fill_retry_config, parse_retry_config
 
@@ -40,11 +41,7 @@ class QueueDefaults:
 
 
 def check_queue(queue: Any) -> None:
-    """Raises ``RpcError`` INVALID_ARGUMENT for a Queue whose limits are wrong.
-
-    An ``http_target`` is UNIMPLEMENTED: a local server that took it and then ignored it would deliver
-    somewhere else than the real one.
-    """
+    """Raises ``RpcError`` INVALID_ARGUMENT for a Queue whose limits are wrong."""
     limits = queue.rate_limits
     rate, concurrency = limits.max_dispatches_per_second, limits.max_concurrent_dispatches
     if rate < 0:
@@ -58,15 +55,13 @@ def check_queue(queue: Any) -> None:
     check_retry_config(queue.retry_config)
     if not 0 <= queue.stackdriver_logging_config.sampling_ratio <= 1:
         raise refusals.invalid("StackdriverLoggingConfig.samplingRatio must be between 0.0 and 1.0.")
-    if queue.HasField("http_target"):
-        raise refusals.unimplemented("Queue.http_target is not carried out by the local server.")
 
 
 def complete_queue(asked: Any, name: str, defaults: QueueDefaults) -> Any:
     """The Queue that is stored for a request that passed :func:`check_queue`: running, with no gaps.
 
     Output-only fields of the request are ignored, as the real service ignores them. Raises ``RpcError``
-    INVALID_ARGUMENT when an update leaves the backoffs in the wrong order.
+    INVALID_ARGUMENT when an update leaves the backoffs in the wrong order or the HTTP target incomplete.
     """
     queue = Queue(name=name, state=RUNNING)
     for field in _SETTABLE:
@@ -78,6 +73,8 @@ def complete_queue(asked: Any, name: str, defaults: QueueDefaults) -> Any:
     limits.max_burst_size = _burst(limits.max_dispatches_per_second)
     check_retry_config(queue.retry_config)
     fill_retry_config(queue.retry_config, parse_retry_config(queue.retry_config, RetryLaw()))
+    if queue.HasField("http_target"):
+        check_http_target(queue.http_target)
     if queue.HasField("app_engine_routing_override"):
         fill_host(queue.app_engine_routing_override, name)
     return queue

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from fantasm_gcp.local.tasks import refusals
@@ -10,6 +13,9 @@ from fantasm_gcp.local.tasks.times import SECOND, fill, parse_duration
 
 # The longest Duration is under 2**59 microseconds: more doublings than this cannot change a capped interval.
 _ENOUGH_DOUBLINGS = 62
+
+_LONGEST_RETRY_AFTER = 3600 * SECOND  # own bound: the real service says only that it considers the header
+_MOST_DIGITS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +102,20 @@ def fill_retry_config(config: Any, law: RetryLaw) -> None:
     fill(config.max_backoff, law.max_backoff)
     if law.max_retry_duration:
         fill(config.max_retry_duration, law.max_retry_duration)
+
+
+def parse_retry_after(headers: Mapping[str, str], now: int) -> int:
+    """How long an answer asks to be left alone, an hour at most; 0 when it says nothing that can be read.
+
+    The header holds whole seconds or a date, which is compared with ``now``, the worker's time.
+    """
+    asked = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
+    if asked.isascii() and asked.isdecimal() and len(asked) <= _MOST_DIGITS:
+        return min(int(asked) * SECOND, _LONGEST_RETRY_AFTER)
+    try:
+        date = parsedate_to_datetime(asked)
+    except (ValueError, OverflowError):
+        return 0
+    # A date "-0000" says that its zone is unknown; in HTTP every date is one of UTC.
+    moment = (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
+    return min(max(0, round(moment * SECOND) - now), _LONGEST_RETRY_AFTER)

@@ -13,27 +13,35 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 from fantasm_gcp.local.rpc import Method, Service
 from fantasm_gcp.local.tasks import messages, refusals
 from fantasm_gcp.local.tasks.batch_methods import BatchMethods
+from fantasm_gcp.local.tasks.buffer_task import buffer_methods
+from fantasm_gcp.local.tasks.controls import Controls
 from fantasm_gcp.local.tasks.deliveries import Attempt, Response
+from fantasm_gcp.local.tasks.locations import LocationMethods
 from fantasm_gcp.local.tasks.queue_config import QueueDefaults
-from fantasm_gcp.local.tasks.queue_methods import QueueMethods
 from fantasm_gcp.local.tasks.schedule import Outcome, Schedule
 from fantasm_gcp.local.tasks.state import State
-from fantasm_gcp.local.tasks.task_methods import TaskMethods
 from fantasm_gcp.local.tasks.times import SECOND, seconds
 
 SERVICE_NAME = "google.cloud.tasks.v2.CloudTasks"
 
 
-class TasksServer:
+class TasksServer(Controls):
     """Queues and tasks of ``google.cloud.tasks.v2``, and the attempts at them; safe for many threads.
 
-    ``service`` is what :func:`fantasm_gcp.local.rpc.serve` and ``LocalChannel`` take. The server itself never
-    sends anything: a :class:`~fantasm_gcp.local.tasks.dispatch.Dispatcher`, or a test, leases attempts,
-    delivers them and finishes them. Its only notion of time is ``clock``; times are seconds of the epoch.
+    ``service`` is what :func:`fantasm_gcp.local.rpc.serve` and ``LocalChannel`` take, ``locations`` another
+    one, which clients call at the same address, and ``buffering`` a third, which the real service has over
+    HTTP only. The server itself never sends anything: a
+    :class:`~fantasm_gcp.local.tasks.dispatch.Dispatcher`, or a test, leases attempts, delivers them and
+    finishes them. Its only notion of time is ``clock``, which :meth:`advance` moves ahead; times are seconds
+    of the epoch.
 
-    It differs from the real service in this: ``oidc_token`` and ``oauth_token`` are checked and kept, but no
-    token is sent; IAM, CMEK and ``Queue.http_target`` are UNIMPLEMENTED; answers 429 and 503 do not slow a
-    queue down, and ``Retry-After`` is not read; purging and deleting take effect at once.
+    It differs from the real service in this: tokens are signed by
+    :class:`~fantasm_gcp.local.tasks.tokens.Issuer`, for any service account; IAM and CMEK are UNIMPLEMENTED;
+    purging and deleting take effect at once; there is no system throttling. The last: the real service
+    lowers the rate of a queue, by how much it does not say, when an App Engine target answers 503, an HTTP
+    target 429 or 503, or many attempts fail, and lets a queue that is new or was idle begin slowly; here a
+    queue has the rate that it was given. What it says of ``Retry-After`` is done: with 429 or 503 of an HTTP
+    target the header puts off the next attempt at that task, by an hour at most.
     """
 
     def __init__(
@@ -56,19 +64,22 @@ class TasksServer:
         Raises ``OSError`` when the file is in use, ``SettingsError`` when it is not one of this version.
         """
         defaults = QueueDefaults(max_dispatches_per_second, max_concurrent_dispatches)
-        self._state = State(path, clock, create_queues, tombstone_seconds, queue_tombstone_seconds, defaults)
-        self._schedule = Schedule(self._state)
-        tasks = TaskMethods(self._state, self._schedule)
-        self._batches = BatchMethods(self._state, tasks)
+        state = State(path, clock, create_queues, tombstone_seconds, queue_tombstone_seconds, defaults)
+        super().__init__(state, Schedule(state))
+        self._batches = BatchMethods(state, self._tasks)
         self.service = Service(
             SERVICE_NAME,
             {
-                **QueueMethods(self._state).methods(),
-                **tasks.methods(),
+                **self._queues.methods(),
+                **self._tasks.methods(),
                 **self._batches.methods(),
                 **_unimplemented_methods(),
             },
         )
+        self.buffering = Service(
+            SERVICE_NAME, buffer_methods(self._queues.get_queue, self._tasks.create_task)
+        )
+        self.locations = LocationMethods(state).service()
 
     def next_time(self) -> float | None:
         """The earliest moment at which an attempt may begin: now if one may at once, None if none waits.
@@ -106,16 +117,17 @@ class TasksServer:
                 return self._schedule.lease(now)
             return self._schedule.lease_named(name, now, force)
 
-    def finish(self, attempt: Attempt, response: Response | None) -> Outcome:
+    def finish(self, attempt: Attempt, response: Response | None, reason: str = "") -> Outcome:
         """Ends an attempt with the worker's answer, or None for no answer before the deadline.
 
         A success deletes the task; a failure schedules the next attempt, or deletes the task when it is out
-        of attempts. Idempotent: the second and later ends of one attempt are ignored.
+        of attempts. Idempotent: the second and later ends of one attempt are ignored. An attempt with a
+        ``fault`` ends as the fault says, whatever the answer. ``reason`` is for people: why there was none.
         """
         with self._state.lock:
             if self._state.closed:
                 return Outcome("ignored")
-            outcome = self._schedule.finish(attempt, response, self._state.now())
+            outcome = self._schedule.finish(attempt, response, self._state.now(), reason)
             self._state.changed.notify_all()
             return outcome
 
@@ -162,11 +174,10 @@ class TasksServer:
             return self._schedule.in_flight
 
     def reset(self) -> None:
-        """Forgets every queue, task, tombstone and attempt; attempts in flight end ignored."""
+        """As :meth:`Controls.reset`; what batches with a ``request_id`` were answered is forgotten too."""
         with self._state.call():
-            self._schedule.clear()
+            super().reset()
             self._batches.clear()
-            self._state.clear()
 
     @property
     def closed(self) -> bool:

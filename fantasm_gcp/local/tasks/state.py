@@ -13,6 +13,7 @@ import grpc
 from fantasm_gcp.local.rpc import RpcError
 from fantasm_gcp.local.tasks import refusals
 from fantasm_gcp.local.tasks.bucket import Bucket
+from fantasm_gcp.local.tasks.clock import ShiftedClock
 from fantasm_gcp.local.tasks.messages import RUNNING, Queue
 from fantasm_gcp.local.tasks.names import parse_queue
 from fantasm_gcp.local.tasks.queue_config import QueueDefaults, complete_queue
@@ -30,13 +31,15 @@ class LiveQueue:
     """A queue in memory: its configuration, its token bucket, and how many attempts it has in flight.
 
     ``head`` is when its first waiting task is due, and that task's number; it is kept here so that looking
-    for the next attempt does not ask the store about every queue.
+    for the next attempt does not ask the store about every queue. ``tombstone`` is how long the names of its
+    tasks stay taken.
     """
 
-    __slots__ = ("_head", "_head_known", "bucket", "in_flight", "law", "message", "number")
+    __slots__ = ("_head", "_head_known", "bucket", "in_flight", "law", "message", "number", "tombstone")
 
-    def __init__(self, number: int, message: Any) -> None:
+    def __init__(self, number: int, message: Any, tombstone: int) -> None:
         self.number = number
+        self.tombstone = tombstone
         self.in_flight = 0
         limits = message.rate_limits
         self.bucket = Bucket(limits.max_dispatches_per_second, limits.max_burst_size)
@@ -100,19 +103,26 @@ class State:
         self.changed = threading.Condition(self.lock)
         self.closed = False
         self.defaults = defaults
-        self._clock = clock
+        self.clock = ShiftedClock(clock, self.store.shift())
         self._create_queues = create_queues
         self._tombstone = micros(tombstone_seconds)
         self._queue_tombstone = micros(queue_tombstone_seconds)
         self._sweep_at = 0
         self.queues: dict[str, LiveQueue] = {}
         self.queues_by_number: dict[int, LiveQueue] = {}
-        for number, message in self.store.queues():
-            self._admit(number, Queue.FromString(message))
+        for number, message, tombstone in self.store.queues():
+            self._admit(number, Queue.FromString(message), tombstone)
 
     def now(self) -> int:
         """The clock, in whole microseconds."""
-        return micros(self._clock())
+        return self.clock.now()
+
+    def advance(self, span: float) -> None:
+        """Moves the clock ahead by ``span`` seconds, also for later openings of the file."""
+        shift = self.clock.shift_after(span)
+        self.store.keep_shift(shift)
+        self.clock.shift = shift
+        self.changed.notify_all()
 
     @contextmanager
     def call(self) -> Iterator[int]:
@@ -140,6 +150,7 @@ class State:
             self.store.sweep(now, now - RETENTION)
             self._sweep_at = now + _SWEEP_EVERY
             self.forget_heads()
+            self.changed.notify_all()
 
     def forget_heads(self) -> None:
         """Has every queue look up its first waiting task anew."""
@@ -147,8 +158,10 @@ class State:
             queue.forget()
 
     def clear(self) -> None:
-        """Forgets every queue, task and tombstone."""
+        """Forgets every queue, task and tombstone, and lets the clock be the one that was given."""
         self.store.clear()
+        self.clock.shift = 0
+        self._sweep_at = 0
         self.queues.clear()
         self.queues_by_number.clear()
         self.changed.notify_all()
@@ -179,7 +192,29 @@ class State:
     def add_queue(self, message: Any) -> LiveQueue:
         """Stores a new queue."""
         number = self.store.add_queue(message.name, message.SerializeToString())
-        return self._admit(number, message)
+        return self._admit(number, message, None)
+
+    def declare_queue(self, message: Any, tombstone: int | None) -> None:
+        """Creates a queue, whether its name is free or not, or gives it this configuration but not its state.
+
+        ``tombstone`` None leaves to the server how long names of its tasks stay taken.
+        """
+        queue = self.queues.get(message.name)
+        with self.transaction():
+            if queue is None:
+                self.store.unbury(message.name)
+                number = self.store.add_queue(message.name, message.SerializeToString(), tombstone)
+            else:
+                if message.state == RUNNING:
+                    message.state = queue.message.state
+                self.store.replace_queue(queue.number, message.SerializeToString())
+                self.store.keep_tombstone(queue.number, tombstone)
+        if queue is None:
+            self._admit(number, message, tombstone)
+        else:
+            queue.configure(message)
+            queue.tombstone = self._tombstone_of(tombstone)
+        self.changed.notify_all()
 
     def replace_queue(self, queue: LiveQueue, message: Any) -> None:
         """Stores the new configuration of a queue; it may let attempts begin."""
@@ -190,22 +225,27 @@ class State:
     def remove_queue(self, queue: LiveQueue, now: int) -> None:
         """Deletes a queue with its tasks; the names of all stay taken for their times."""
         with self.transaction():
-            self.store.purge(queue.number, now + self._tombstone)
+            self.store.purge(queue.number, now + queue.tombstone)
             self.store.remove_queue(queue.number)
             self.store.bury(queue.name, now + self._queue_tombstone)
         del self.queues[queue.name]
         del self.queues_by_number[queue.number]
+        self.changed.notify_all()
 
     def purge_queue(self, queue: LiveQueue, message: Any, now: int) -> None:
         """Deletes the tasks of a queue and stores its message, which says when."""
         with self.transaction():
-            self.store.purge(queue.number, now + self._tombstone)
+            self.store.purge(queue.number, now + queue.tombstone)
             self.store.replace_queue(queue.number, message.SerializeToString())
         queue.configure(message)
         queue.forget()
+        self.changed.notify_all()
 
-    def _admit(self, number: int, message: Any) -> LiveQueue:
-        queue = LiveQueue(number, message)
+    def _tombstone_of(self, asked: int | None) -> int:
+        return self._tombstone if asked is None else asked
+
+    def _admit(self, number: int, message: Any, tombstone: int | None) -> LiveQueue:
+        queue = LiveQueue(number, message, self._tombstone_of(tombstone))
         self.queues[queue.name] = queue
         self.queues_by_number[number] = queue
         return queue
@@ -219,7 +259,8 @@ class State:
 
     def drop_task(self, row: TaskRow, now: int) -> None:
         """As :meth:`remove_task`, inside a transaction of the caller."""
-        self.store.drop_task(row, now + self._tombstone)
         queue = self.queues_by_number.get(row.queue)
+        self.store.drop_task(row, now + (self._tombstone if queue is None else queue.tombstone))
         if queue is not None and not row.leased:
             queue.forget()
+        self.changed.notify_all()

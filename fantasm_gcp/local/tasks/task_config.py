@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, MutableMapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final
-from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fantasm_gcp.local.tasks import refusals
 from fantasm_gcp.local.tasks.messages import Task
 from fantasm_gcp.local.tasks.queue_config import fill_host
+from fantasm_gcp.local.tasks.request_rules import (
+    APP_ENGINE_USER_AGENT,
+    HTTP_USER_AGENT,
+    MAX_URL,
+    METHODS,
+    WITH_BODY,
+    check_email,
+    check_header_bytes,
+    check_headers,
+    drop_ignored,
+    encode_url,
+    parse_method,
+)
 from fantasm_gcp.local.tasks.retry import check_retry_config
 from fantasm_gcp.local.tasks.times import SECOND, fill, parse_duration, parse_timestamp
 
 MAX_TASK_BYTES: Final = 1_048_569
 MAX_AHEAD: Final = 720 * 3600 * SECOND
 DEFAULT_DEADLINE: Final = 600 * SECOND
-
-HTTP_USER_AGENT: Final = "Google-Cloud-Tasks"
-APP_ENGINE_USER_AGENT: Final = "AppEngine-Google; (+http://code.google.com/appengine)"
-
-METHODS: Final = {1: "POST", 2: "GET", 3: "HEAD", 4: "PUT", 5: "DELETE", 6: "PATCH", 7: "OPTIONS"}
-_POST = 1
-_MAX_URL = 2083
-_MAX_HEADER_BYTES = 80 * 1024
-_URL_SAFE = "%/:=&?~#+!$,;'@()*[]"
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-_IGNORED = frozenset({"host", "content-length", "user-agent", "connection", "transfer-encoding"})
-_IGNORED_PREFIXES = ("x-google-", "x-appengine-")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def complete_task(task: Any, name: str, queue: str, now: int) -> tuple[Any, int]:
@@ -68,21 +64,15 @@ def _complete_http_request(request: Any) -> None:
         raise refusals.invalid(refusals.URL_REQUIRED)
     if not request.url.startswith(("http://", "https://")):
         raise refusals.invalid(refusals.URL_SCHEME)
-    if len(encode_url(request.url)) > _MAX_URL:
-        raise refusals.invalid(f"HttpRequest.url must be no longer than {_MAX_URL} characters.")
-    request.http_method = _parse_method(request.http_method, "HttpRequest")
-    if request.body and METHODS[request.http_method] not in ("POST", "PUT", "PATCH"):
+    if len(encode_url(request.url)) > MAX_URL:
+        raise refusals.invalid(f"HttpRequest.url must be no longer than {MAX_URL} characters.")
+    request.http_method = parse_method(request.http_method, "HttpRequest")
+    if request.body and METHODS[request.http_method] not in WITH_BODY:
         raise refusals.invalid("HttpRequest.body is allowed only with the methods POST, PUT and PATCH.")
-    authorization = request.WhichOneof("authorization_header")
-    if authorization is not None and not _EMAIL.fullmatch(
-        getattr(request, authorization).service_account_email
-    ):
-        field = "oidcToken" if authorization == "oidc_token" else "oauthToken"
-        raise refusals.invalid(f"HttpRequest.{field}.serviceAccountEmail must be a service account's email.")
-    _complete_headers(request.headers, (*_IGNORED_PREFIXES, "x-cloudtasks-"), "HttpRequest")
-    size = sum(len(name.encode()) + len(value.encode()) for name, value in request.headers.items())
-    if size >= _MAX_HEADER_BYTES:
-        raise refusals.invalid("HttpRequest.headers must be less than 80KB.")
+    check_email(request, "HttpRequest")
+    drop_ignored(request.headers, app_engine=False)
+    check_headers(request.headers.items(), "HttpRequest.headers")
+    check_header_bytes(request.headers.items(), "HttpRequest.headers")
     request.headers["User-Agent"] = HTTP_USER_AGENT
 
 
@@ -91,48 +81,21 @@ def _complete_app_engine_request(request: Any, queue: str) -> None:
     uri = request.relative_uri
     if not uri.startswith("/"):
         raise refusals.invalid('AppEngineHttpRequest.relativeUri must begin with "/".')
-    if re.search(r"[\s\x00-\x1f\x7f]", uri) or len(uri) > _MAX_URL:
+    if re.search(r"[\s\x00-\x1f\x7f]", uri) or len(uri) > MAX_URL:
         raise refusals.invalid(
-            f"AppEngineHttpRequest.relativeUri must have no spaces and no more than {_MAX_URL} characters."
+            f"AppEngineHttpRequest.relativeUri must have no spaces and no more than {MAX_URL} characters."
         )
-    request.http_method = _parse_method(request.http_method, "AppEngineHttpRequest")
+    request.http_method = parse_method(request.http_method, "AppEngineHttpRequest")
     if request.body and METHODS[request.http_method] not in ("POST", "PUT"):
         raise refusals.invalid("AppEngineHttpRequest.body is allowed only with the methods POST and PUT.")
-    _complete_headers(request.headers, _IGNORED_PREFIXES, "AppEngineHttpRequest")
+    drop_ignored(request.headers, app_engine=True)
+    check_headers(request.headers.items(), "AppEngineHttpRequest.headers")
     request.headers["User-Agent"] = APP_ENGINE_USER_AGENT
     if request.body:
         request.headers["Content-Length"] = str(len(request.body))
         if not any(name.lower() == "content-type" for name in request.headers):
             request.headers["Content-Type"] = "application/octet-stream"
     fill_host(request.app_engine_routing, queue)
-
-
-def _complete_headers(headers: MutableMapping[str, str], prefixes: tuple[str, ...], owner: str) -> None:
-    """Drops the headers that the service sets itself; refuses those that no HTTP request can carry."""
-    for name, value in list(headers.items()):
-        if _HEADER_NAME.fullmatch(name) is None or _HEADER_VALUE.fullmatch(value) is None:
-            raise refusals.invalid(f"{owner}.headers has a header that is not valid: {name!r}.")
-        lowered = name.lower()
-        if lowered in _IGNORED or lowered.startswith(prefixes):
-            del headers[name]
-    repeated = _first_repeated(name.lower() for name in headers)
-    if repeated is not None:
-        raise refusals.invalid(f"{owner}.headers has {repeated!r} more than once.")
-
-
-def _first_repeated(names: Iterable[str]) -> str | None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return None
-
-
-def _parse_method(method: int, owner: str) -> int:
-    if method and method not in METHODS:
-        raise refusals.invalid(f"{owner}.httpMethod is not a method.")
-    return method or _POST
 
 
 def _parse_deadline(task: Any, target: str) -> int:
@@ -175,8 +138,3 @@ def _render_pacific(moment: int) -> str:
         return datetime.fromtimestamp(whole, UTC).astimezone(zone).isoformat()
     except OverflowError:  # the year 9999 in some zones
         return f"{whole}s"
-
-
-def encode_url(url: str) -> str:
-    """A URL with everything percent-encoded that may not stand in a request line."""
-    return quote(url, safe=_URL_SAFE)

@@ -6,11 +6,13 @@ import io
 import logging
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from fantasm_gcp.local.tasks.deliveries import Delivery, Response
-from fantasm_gcp.local.tasks.task_config import encode_url
+from fantasm_gcp.local.tasks.request_rules import encode_url
+from fantasm_gcp.local.tasks.tokens import Issuer
 
 WsgiApp: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -27,13 +29,17 @@ class WsgiDelivery:
     Calling it answers what the application answered; an ``Exception`` from the application is logged and
     answered as 500, as a WSGI server does. A ``BaseException`` beyond that reaches the caller: a test ends a
     process that way. The deadline is not enforced: nothing can end a call in the caller's own thread.
+    ``issuer`` signs the tokens of tasks; without one, tokens are signed with a key that nobody else knows.
     """
 
-    def __init__(self, app: WsgiApp) -> None:
+    def __init__(self, app: WsgiApp, issuer: Issuer | None = None) -> None:
         self._app = app
+        self._issuer = issuer or Issuer()
 
     def __call__(self, delivery: Delivery) -> Response:
         """Calls the application once; see the class."""
+        if delivery.token is not None:
+            delivery = replace(delivery, headers=self._issuer.authorize(delivery.headers, delivery.token))
         try:
             return _call(self._app, build_environ(delivery))
         except Exception:

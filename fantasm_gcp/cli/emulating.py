@@ -1,0 +1,177 @@
+"""What `fantasm emulator` does: opens the servers, says where they are, and delivers until it is stopped."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from fantasm_gcp.cli.refusal import Refusal
+from fantasm_gcp.cli.stopping import Stopping
+from fantasm_gcp.core.definition import Definitions
+from fantasm_gcp.errors import DefinitionError, SettingsError
+from fantasm_gcp.loader import IndexFile, load_definitions
+from fantasm_gcp.local.dev.configuration import (
+    INDEX_YAML,
+    QUEUE_YAML,
+    find_file,
+    read_indexes,
+    read_queues,
+    read_services,
+)
+from fantasm_gcp.local.dev.opening import OpenError, Opening
+from fantasm_gcp.local.dev.servers import LocalServers
+from fantasm_gcp.local.pages.guard import ADDRESSES
+from fantasm_gcp.local.tasks import HttpDelivery
+from fantasm_gcp.local.tasks.tokens import GOOGLE_ISSUER
+from fantasm_gcp.settings import Settings
+
+STOP_SECONDS = 10.0
+"""How long deliveries in flight are waited for at the end."""
+
+DEFAULT_SERVICE = "http://127.0.0.1:8080"
+FSM_YAML = Path("fsm.yaml")
+_ATTEMPTS = "fantasm_gcp.local.tasks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line asks for; files are None where the default name is to be looked for."""
+
+    servers: frozenset[str]
+    datastore_port: int
+    tasks_port: int
+    host: str
+    allow_remote: bool
+    names: tuple[str, ...]
+    data: Path
+    memory: bool
+    services: tuple[str, ...]
+    project: str | None
+    location: str | None
+    queue_yaml: Path | None
+    fsm_yaml: Path | None
+    strict_queues: bool
+    index_yaml: Path | None
+    any_query: bool
+    concurrency: str
+    issuer: str | None
+    quiet: bool
+
+
+def run(options: Options, environ: Mapping[str, str]) -> int:
+    """Serves until a signal; answers the exit status.
+
+    Raises :class:`Refusal` when something does not start; everything opened before is closed then.
+    """
+    with Stopping() as stopping, ExitStack() as closing:
+        try:
+            servers = _start(options, environ, closing)
+            stopping.begin()
+            click.echo("serving until Ctrl-C")
+            stopping.wait()
+            left = servers.stop_dispatching(STOP_SECONDS)
+            if left:
+                click.echo(f"{left} attempts did not end within {STOP_SECONDS:g} s", err=True)
+            return 0
+        except (OpenError, SettingsError) as error:
+            raise Refusal(str(error)) from error
+        except DefinitionError as error:
+            raise Refusal("\n".join(map(str, error.problems))) from error
+        except KeyboardInterrupt:
+            return 0
+
+
+def _start(options: Options, environ: Mapping[str, str], closing: ExitStack) -> LocalServers:
+    _check_host(options)
+    services = read_services(options.services or [DEFAULT_SERVICE])
+    settings = Settings.from_environ(environ)
+    parent = "projects/{}/locations/{}".format(
+        options.project or settings.project or "local", options.location or settings.location
+    )
+    tasks = "tasks" in options.servers
+    queues = read_queues(find_file(options.queue_yaml, QUEUE_YAML), _definitions(options), parent)
+    directory = None if options.memory else options.data
+    indexes = read_indexes(find_file(options.index_yaml, INDEX_YAML))
+    servers = closing.enter_context(
+        LocalServers(
+            directory, _opening(options, indexes), datastore="datastore" in options.servers, tasks=tasks
+        )
+    )
+    if tasks:
+        servers.declare(queues)
+        _print_attempts(logging.WARNING if options.quiet else logging.DEBUG, closing)
+        servers.dispatch(HttpDelivery(services, servers.issuer))
+    for warning in (*queues.warnings, *indexes.warnings):
+        click.echo(str(warning), err=True)
+    _tell(options, servers, services)
+    return servers
+
+
+def _opening(options: Options, indexes: IndexFile) -> Opening:
+    return Opening(
+        host=options.host,
+        datastore_port=options.datastore_port,
+        tasks_port=options.tasks_port,
+        names=(*options.names, ADDRESSES) if options.allow_remote else options.names,
+        pessimistic=options.concurrency == "pessimistic",
+        indexes=indexes.indexes,
+        require_indexes=not options.any_query,
+        create_queues=not options.strict_queues,
+        issuer=options.issuer or GOOGLE_ISSUER,
+    )
+
+
+def _definitions(options: Options) -> Definitions | None:
+    file = find_file(options.fsm_yaml, FSM_YAML)
+    return None if file is None else load_definitions(file, resolve_names=False)
+
+
+def _check_host(options: Options) -> None:
+    """Other machines are let in only by who says so: there are no passwords here."""
+    try:
+        local = ipaddress.ip_address(options.host).is_loopback
+    except ValueError:
+        local = options.host == "localhost"
+    if not (local or options.allow_remote):
+        raise Refusal(
+            f"--host={options.host} lets other machines read and change everything, without a password: "
+            "if that is what you want, add --allow-remote"
+        )
+
+
+def _print_attempts(level: int, closing: ExitStack) -> None:
+    log = logging.getLogger(_ATTEMPTS)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(level)
+    log.propagate = False
+
+    def undo() -> None:
+        log.removeHandler(handler)
+        log.level, log.propagate = before
+
+    closing.callback(undo)
+
+
+def _tell(options: Options, servers: LocalServers, services: Mapping[str, str]) -> None:
+    """One line for each fact, and last what a shell takes over."""
+    kept = "in memory, until the end" if options.memory else f"in {options.data}"
+    click.echo(f"data       {kept}")
+    if servers.tasks_host:
+        click.echo(f"pages      http://{servers.tasks_host}/")
+        for name, url in services.items():
+            click.echo(f"App Engine {name} is {url}")
+    for variable, host in (
+        ("DATASTORE_EMULATOR_HOST", servers.datastore_host),
+        ("CLOUD_TASKS_EMULATOR_HOST", servers.tasks_host),
+    ):
+        if host:
+            click.echo(f"export {variable}={host}")

@@ -1,0 +1,157 @@
+"""Metadata: entities that tell which namespaces, kinds and properties there are.
+
+They are made of what the indexes hold at the moment they are asked for, also within a transaction and for
+a past moment: a namespace, kind or property is there as long as an entity is, a property only if it is
+indexed. Every namespace shows all namespaces of its database, and its own kinds and properties. Source:
+https://cloud.google.com/datastore/docs/concepts/metadataqueries (retrieved 2026-11), and gcloud's Datastore
+emulator, which refuses the same filters and orders; it refuses a projection of ``property_representation``
+too, which is served here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fantasm_gcp.local.datastore.composites import is_stored_name
+from fantasm_gcp.local.datastore.filters import COMPARISONS, HAS_ANCESTOR
+from fantasm_gcp.local.datastore.keys import Partition, encode_path, fill_key
+from fantasm_gcp.local.datastore.masks import KEY_NAME
+from fantasm_gcp.local.datastore.messages import Entity, Key, invalid
+from fantasm_gcp.local.datastore.store import KIND_LIST, Store
+from fantasm_gcp.local.datastore.values import BOOLEAN, BYTES, DOUBLE, FIXED, GEO, KEY, NULL
+
+NAMESPACES, KINDS, PROPERTIES = "__namespace__", "__kind__", "__property__"
+METADATA_KINDS = frozenset({NAMESPACES, KINDS, PROPERTIES})
+
+REPRESENTATION = "property_representation"
+EMPTY_NAMESPACE_ID = 1
+"""The id of the key that stands for the namespace without a name."""
+
+_DESCENDING = 2  # PropertyOrder.Direction.DESCENDING
+
+# In the order of the alphabet, as the emulator lists them; dates are integers and blobs strings in an index.
+_REPRESENTATIONS = (
+    ("BOOLEAN", BOOLEAN),
+    ("DOUBLE", DOUBLE),
+    ("INT64", FIXED),
+    ("NULL", NULL),
+    ("POINT", GEO),
+    ("REFERENCE", KEY),
+    ("STRING", BYTES),
+)
+
+
+def check_metadata_query(query: Any, kind: str) -> None:
+    """Raises INVALID_ARGUMENT for a ``Query`` message over a metadata kind that does not keep to its key."""
+    if any(order.property.name != KEY_NAME or order.direction == _DESCENDING for order in query.order):
+        raise invalid("Only ascending order on __key__ supported")
+    shown = {KEY_NAME, REPRESENTATION} if kind == PROPERTIES else {KEY_NAME}
+    named = {projected.property.name for projected in query.projection}
+    named |= {reference.name for reference in query.distinct_on}
+    if not named <= shown:
+        raise invalid(f"A query of {kind} can only project {' and '.join(sorted(shown))}.")
+    for node in _property_filters(query.filter) if query.HasField("filter") else ():
+        allowed = COMPARISONS | ({HAS_ANCESTOR} if kind == PROPERTIES else set())
+        if node.property.name != KEY_NAME or node.op not in allowed:
+            raise invalid("Only comparison filters on __key__ supported")
+        if not _names_metadata(kind, node.value.key_value.path):
+            raise invalid(f"Key filter on {kind} is invalid (must be a named key for {kind})")
+
+
+def _property_filters(node: Any) -> Iterator[Any]:
+    if node.WhichOneof("filter_type") == "property_filter":
+        yield node.property_filter
+    for part in node.composite_filter.filters:
+        yield from _property_filters(part)
+
+
+def _names_metadata(kind: str, path: Any) -> bool:
+    """Whether a path is one of a kind's entities, or of the kind that properties belong to."""
+    kinds = [element.kind for element in path]
+    if kind == NAMESPACES and kinds == [NAMESPACES] and path[0].id == EMPTY_NAMESPACE_ID:
+        return True
+    expected = [KINDS, PROPERTIES][: len(kinds)] if kind == PROPERTIES else [kind]
+    return kinds == expected and all(element.WhichOneof("id_type") == "name" for element in path)
+
+
+def metadata_paths(store: Store, partition: Partition, kind: str) -> Iterator[bytes]:
+    """The encoded key paths of the entities of a metadata kind, in no particular order."""
+    scope = store.scope(partition)
+    if kind == NAMESPACES:
+        for name in _namespaces(store, partition):
+            yield _path((NAMESPACES, name))
+    elif scope is not None:
+        for number, name in _kinds(store, scope):
+            if kind == KINDS:
+                yield _path((KINDS, name))
+            else:
+                for property_ in _properties(store, number):
+                    yield _path((KINDS, name), (PROPERTIES, property_))
+
+
+def metadata_entity(store: Store, partition: Partition, path: bytes) -> Any:
+    """The entity that a query of metadata shows for a path that :func:`metadata_paths` gave."""
+    entity = Entity()
+    fill_key(entity.key, partition, path)
+    if len(entity.key.path) == 2:
+        scope = store.scope(partition)
+        kind = None if scope is None else store.kind(scope, entity.key.path[0].name)
+        property_ = store.property(entity.key.path[1].name)
+        values = entity.properties[REPRESENTATION].array_value.values
+        for name, tag in _REPRESENTATIONS:
+            if _has_value(store, kind, property_, tag):
+                values.add(string_value=name)
+    return entity
+
+
+def _path(*elements: tuple[str, str]) -> bytes:
+    key = Key()
+    for kind, name in elements:
+        if name:
+            key.path.add(kind=kind, name=name)
+        else:
+            key.path.add(kind=kind, id=EMPTY_NAMESPACE_ID)
+    return encode_path(key.path)
+
+
+def _namespaces(store: Store, partition: Partition) -> list[str]:
+    found = store.select(
+        "SELECT namespace FROM scopes s WHERE project = ? AND database = ?"
+        " AND EXISTS (SELECT 1 FROM entities WHERE scope = s.id)",
+        (partition.project, partition.database),
+    )
+    return [str(name) for (name,) in found.fetchall()]
+
+
+def _kinds(store: Store, scope: int) -> list[tuple[int, str]]:
+    found = store.select(
+        "SELECT id, name FROM kinds k WHERE scope = ?"
+        " AND EXISTS (SELECT 1 FROM entries WHERE kind = k.id AND property = ?)",
+        (scope, KIND_LIST),
+    )
+    return [(int(number), str(name)) for number, name in found.fetchall()]
+
+
+def _properties(store: Store, kind: int) -> Iterator[str]:
+    """The indexed properties of a kind; jumps from one to the next, whatever lies between."""
+    number = KIND_LIST
+    while True:
+        (following,) = store.select(
+            "SELECT min(property) FROM entries WHERE kind = ? AND property > ?", (kind, number)
+        ).fetchone()
+        if following is None:
+            return
+        number = int(following)
+        (name,) = store.select("SELECT name FROM properties WHERE id = ?", (number,)).fetchone()
+        if not is_stored_name(name):
+            yield str(name)
+
+
+def _has_value(store: Store, kind: int | None, property_: int | None, tag: bytes) -> bool:
+    """Whether an index has a value whose encoding begins with that tag."""
+    found = store.select(
+        "SELECT 1 FROM entries WHERE kind = ? AND property = ? AND value >= ? AND value < ? LIMIT 1",
+        (kind, property_, tag, bytes([tag[0] + 1])),
+    )
+    return found.fetchone() is not None
