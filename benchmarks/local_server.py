@@ -1,9 +1,10 @@
 """One of the local servers in a process of its own, which ends when its standard input does.
 
     python -m benchmarks.local_server datastore FILE PORT
-    python -m benchmarks.local_server tasks FILE PORT URL THREADS
+    python -m benchmarks.local_server tasks FILE PORT URL THREADS [RATE]
 
-It prints the port that it listens at; 0 asks for a free one. What it logs goes to standard error.
+It prints the port that it listens at; 0 asks for a free one. ``:memory:`` for a file keeps nothing, RATE is
+the dispatches per second of a queue that sets none. What it logs goes to standard error.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def main(arguments: Sequence[str]) -> None:
     if kind == "datastore":
         _, bound = serve(DatastoreServer(file).service, HOST, int(port))
     else:
-        url, threads = rest
-        tasks = TasksServer(file)
+        url, threads, *rate = rest
+        tasks = TasksServer(file, max_dispatches_per_second=float(rate[0]) if rate else 500.0)
         _, bound = serve(tasks.service, HOST, int(port))
         Dispatcher(tasks, HttpDelivery(url), int(threads)).start()
     print(bound, flush=True)

@@ -25,6 +25,10 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """The longest request that is read at all. Both real services refuse above 10 MiB, in words of their own."""
 
 
+WORKERS = 4
+"""Threads of a gRPC server: methods take turns anyway, and more threads only fight for the interpreter."""
+
+
 class RpcError(Exception):
     """A method's refusal: a gRPC status code and a message for the caller."""
 
@@ -84,7 +88,7 @@ def call(method: Method, request: Any) -> Any:
 
 
 def serve(
-    services: Service | Sequence[Service], host: str, port: int, workers: int = 16
+    services: Service | Sequence[Service], host: str, port: int, workers: int = WORKERS
 ) -> tuple[grpc.Server, int]:
     """Starts one gRPC server for a service or several, and answers it with the port it is bound to.
 

@@ -432,12 +432,15 @@ def test_a_committed_transaction_is_over(low: Low) -> None:
 
 
 def test_a_transaction_is_over_when_its_commit_failed(low: Low, datastore_backend: DatastoreBackend) -> None:
-    """A commit that found a key taken ends the transaction too."""
+    """A commit that found a key taken ends the transaction too, but for one rollback, which clients do."""
     skip_gap(datastore_backend, "rollback")
     low.put("K", 1)
     transaction = low.begin()
     with pytest.raises(exceptions.AlreadyExists):
         low.commit({"insert": low.entity(low.key("K", 1))}, transaction=transaction)
+    with pytest.raises(exceptions.InvalidArgument):
+        low.commit(transaction=transaction)
+    low.api.rollback(request={"project_id": PROJECT, "transaction": transaction})
     _assert_over(low, transaction)
 
 

@@ -411,6 +411,21 @@ def test_a_commit_that_waits_goes_before_those_that_come_later(
     assert 10 == value(low, low.key("K", 1))
 
 
+def test_a_transaction_whose_commit_was_aborted_can_be_rolled_back_once(low: Low) -> None:
+    """So a client that rolls back after every error sees the ABORTED; committed again it cannot be."""
+    low.put("K", 1, v=1)
+    transaction = low.begin()
+    low.lookup(low.key("K", 1), **inside(transaction))
+    low.put("K", 1, v=2)
+    with pytest.raises(exceptions.Aborted):
+        low.commit(transaction=transaction)
+    with pytest.raises(exceptions.InvalidArgument):
+        low.commit(transaction=transaction)
+    low.api.rollback(request={"project_id": PROJECT, "transaction": transaction})
+    with pytest.raises(exceptions.InvalidArgument):
+        low.api.rollback(request={"project_id": PROJECT, "transaction": transaction})
+
+
 def test_a_writer_that_waited_too_long_is_aborted(clock: Clock) -> None:
     """With nothing written."""
     server = DatastoreServer(clock=clock, pessimistic=True, lock_seconds=0)

@@ -72,7 +72,7 @@ class Committer:
             self._ended.notify_all()
 
     def commit(self, request: Any, response: Any) -> None:
-        """Carries out a ``CommitRequest``; its transaction is over afterwards, whatever comes of it."""
+        """Carries out a ``CommitRequest``; its transaction is over then, but for a rollback if it failed."""
         transactional = _is_transactional(request)
         prepared = _prepare_all(request, transactional)
         transaction = None
@@ -89,10 +89,14 @@ class Committer:
                 if not (transaction.read_only or self._pessimistic):
                     self._transactions.check(transaction)
             moment = self._write(request, prepared, transaction, response) if prepared else self._now()
-        finally:
+        except BaseException:
             if transaction is not None:
-                self._transactions.finish(transaction)
+                transaction.doomed = True
                 self.wake()
+            raise
+        if transaction is not None:
+            self._transactions.finish(transaction)
+            self.wake()
         if transactional:
             set_time(response.commit_time, moment)
 

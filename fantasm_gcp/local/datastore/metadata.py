@@ -28,6 +28,7 @@ REPRESENTATION = "property_representation"
 EMPTY_NAMESPACE_ID = 1
 """The id of the key that stands for the namespace without a name."""
 
+_KEYS_ONLY = "Only comparison filters on __key__ supported"  # the emulator says so of projections, too
 _DESCENDING = 2  # PropertyOrder.Direction.DESCENDING
 
 # In the order of the alphabet, as the emulator lists them; dates are integers and blobs strings in an index.
@@ -50,11 +51,11 @@ def check_metadata_query(query: Any, kind: str) -> None:
     named = {projected.property.name for projected in query.projection}
     named |= {reference.name for reference in query.distinct_on}
     if not named <= shown:
-        raise invalid(f"A query of {kind} can only project {' and '.join(sorted(shown))}.")
+        raise invalid(_KEYS_ONLY)
     for node in _property_filters(query.filter) if query.HasField("filter") else ():
         allowed = COMPARISONS | ({HAS_ANCESTOR} if kind == PROPERTIES else set())
         if node.property.name != KEY_NAME or node.op not in allowed:
-            raise invalid("Only comparison filters on __key__ supported")
+            raise invalid(_KEYS_ONLY)
         if not _names_metadata(kind, node.value.key_value.path):
             raise invalid(f"Key filter on {kind} is invalid (must be a named key for {kind})")
 

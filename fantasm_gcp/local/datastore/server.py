@@ -310,7 +310,7 @@ class DatastoreServer:
 
     def _rollback(self, request: Any, response: Any) -> None:  # noqa: ARG002  # the response has no fields
         database = (request.project_id, request.database_id)
-        self._transactions.finish(self._transactions.get(request.transaction, database, self._clock()))
+        self._transactions.end(request.transaction, database, self._clock())
         self._committer.wake()
 
     # -- ids

@@ -70,7 +70,7 @@ class Transaction:
     ``begun`` and ``used`` are seconds of the server's clock. ``moment``, in microseconds, is what its reads
     show; ``None`` is whatever is there. ``since`` is the moment after which a change can meet it. ``ending``
     says that its commit has begun, and ``waits_for`` whom that waits for. ``number`` counts transactions, and
-    ``doomed`` says that a commit has gone before it.
+    ``doomed`` says that a commit has gone before it, or that its own has failed.
     """
 
     id: bytes
@@ -131,6 +131,16 @@ class Transactions:
         opened = Transaction(identifier, self.begun, database, read_only, now, now, moment, since)
         self._open[opened.id] = opened
         return opened
+
+    def end(self, identifier: bytes, database: tuple[str, str], now: float) -> None:
+        """Rolls the open transaction of that id back; raises as :meth:`get`.
+
+        One whose commit has failed can be rolled back once, too: clients do so, and are to see why it failed.
+        """
+        found = self._open.get(identifier)
+        if found is None or not (found.doomed and found.database == database):
+            found = self.get(identifier, database, now)
+        self.finish(found)
 
     def get(self, identifier: bytes, database: tuple[str, str], now: float) -> Transaction:
         """The open transaction of that id, marked as used.

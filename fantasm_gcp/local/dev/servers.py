@@ -13,12 +13,13 @@ import grpc
 
 from fantasm_gcp.errors import SettingsError
 from fantasm_gcp.local.datastore import DatastoreServer
+from fantasm_gcp.local.datastore.committing import MAX_WAITING
 from fantasm_gcp.local.dev.configuration import StartQueues
 from fantasm_gcp.local.dev.front import build_datastore_front, build_tasks_front
 from fantasm_gcp.local.dev.opening import HOST, OpenError, Opening
 from fantasm_gcp.local.http import Door
 from fantasm_gcp.local.http.application import Wsgi
-from fantasm_gcp.local.rpc import LocalChannel, Service, serve
+from fantasm_gcp.local.rpc import WORKERS, LocalChannel, Service, serve
 from fantasm_gcp.local.tasks import Deliver, Dispatcher, TasksServer
 from fantasm_gcp.local.tasks.queue_yaml import QUEUE_YAML_TOMBSTONE
 from fantasm_gcp.local.tasks.tokens import Issuer
@@ -65,7 +66,10 @@ class LocalServers:
                 self._datastore = _open_datastore(directory, opening)
                 undo.callback(self._datastore.close)
                 front = build_datastore_front(self._datastore, opening.names)
-                self.datastore_host = self._serve([self._datastore.service], front, opening.datastore_port)
+                # A commit that waits holds a thread, and what it waits for needs another one.
+                workers = WORKERS + MAX_WAITING if opening.pessimistic else WORKERS
+                services = [self._datastore.service]
+                self.datastore_host = self._serve(services, front, opening.datastore_port, workers)
             if tasks:
                 self._tasks = _open_tasks(directory, opening)
                 undo.callback(self._tasks.close)
@@ -74,9 +78,9 @@ class LocalServers:
                 self.tasks_host = self._serve(services, front, opening.tasks_port)
             self._closing = undo.pop_all()
 
-    def _serve(self, services: Sequence[Service], front: Wsgi, port: int) -> str:
+    def _serve(self, services: Sequence[Service], front: Wsgi, port: int, workers: int = WORKERS) -> str:
         """Opens the port of a server: gRPC goes on to a port of its own, the rest is for its front."""
-        server, inner = serve(services, HOST, 0)
+        server, inner = serve(services, HOST, 0, workers)
         host = self._opening.host
         try:
             door = Door(host, port, f"{HOST}:{inner}", front)
