@@ -4,30 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from datastore_backends import PROJECT, DatastoreBackend
+from datastore_backends import skip_gap as skip_gap  # of every test beside it
 from google.cloud.datastore_v1 import DatastoreClient
 
 NON_TRANSACTIONAL = "NON_TRANSACTIONAL"
 TRANSACTIONAL = "TRANSACTIONAL"
-
-EMULATOR_GAPS = {
-    "operators": "the emulator does not know IN, NOT_IN, != and OR",
-    "aggregations": "the emulator answers RunAggregationQuery with 501",
-    "inequalities": "the emulator allows one inequality property and wants it sorted first",
-    "times": "the emulator gives no times of entities and commits",
-    "more results": "the emulator says MORE_RESULTS_AFTER_LIMIT whether or not there is a limit",
-    "sequences": "the emulator carries out sequences of mutations that production refuses",
-    "transforms": "the emulator silently ignores property transforms",
-    "masks": "the emulator silently ignores property masks of mutations",
-    "rollback": "the emulator keeps a transaction open when its commit fails",
-}
-
-
-def skip_gap(backend: DatastoreBackend, gap: str) -> None:
-    """Skips a test on the emulator for a named gap of it."""
-    if backend.name == "gcloud":
-        pytest.skip(EMULATOR_GAPS[gap])
 
 
 class Low:

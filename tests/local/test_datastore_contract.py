@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from datastore_backends import PROJECT, DatastoreBackend
+from datastore_backends import PROJECT, DatastoreBackend, with_firestore
 from datastore_support import (
     Low,
     all_of,
@@ -24,6 +24,8 @@ from google.api_core import exceptions
 from google.cloud import datastore
 from google.cloud.datastore.helpers import GeoPoint
 from google.cloud.datastore.query import And, Or, PropertyFilter
+
+datastore_backend = with_firestore
 
 
 @pytest.fixture
@@ -181,8 +183,11 @@ def test_a_current_base_version_is_written(low: Low) -> None:
     assert [2, 2] == [plain(r.entity.properties["v"]) for r in low.query("K").batch.entity_results]
 
 
-def test_by_default_a_conflict_keeps_what_is_stored_and_is_reported(low: Low) -> None:
+def test_by_default_a_conflict_keeps_what_is_stored_and_is_reported(
+    low: Low, datastore_backend: DatastoreBackend
+) -> None:
     """Without a strategy the stored entity stays and the result says so; other mutations go through."""
+    skip_gap(datastore_backend, "bases")
     older = low.put("K", 1, v=0).version
     version = low.put("K", 1, v=1).version
     results = low.commit(
@@ -285,6 +290,7 @@ def test_transforms_compute_from_what_is_stored(
 
 def test_the_request_time_can_be_stored(low: Low, datastore_backend: DatastoreBackend) -> None:
     """A transform sets a property to the time of the commit, in milliseconds."""
+    skip_gap(datastore_backend, "transforms of time")
     skip_gap(datastore_backend, "transforms")
     response = low.commit(
         {
@@ -341,6 +347,7 @@ def test_reserving_ids_succeeds_for_complete_keys_only(low: Low) -> None:
 
 def test_a_transaction_that_read_a_changed_entity_is_aborted(datastore_backend: DatastoreBackend) -> None:
     """Of two transactions that read and write one entity the second to commit fails and writes nothing."""
+    skip_gap(datastore_backend, "waiting")
     client, other = datastore_backend.client(), datastore_backend.client()
     key = client.key("K", 1)
     entity = datastore.Entity(key)
@@ -359,8 +366,11 @@ def test_a_transaction_that_read_a_changed_entity_is_aborted(datastore_backend: 
     assert 1 == client.get(key)["v"]
 
 
-def test_a_transaction_that_found_an_entity_missing_conflicts_with_its_creation(low: Low) -> None:
+def test_a_transaction_that_found_an_entity_missing_conflicts_with_its_creation(
+    low: Low, datastore_backend: DatastoreBackend
+) -> None:
     """Having read that there is nothing counts as having read."""
+    skip_gap(datastore_backend, "waiting")
     transaction = low.begin()
     low.lookup(low.key("K", 1), read_options={"transaction": transaction})
     low.put("K", 1, v=1)
@@ -388,8 +398,11 @@ def test_blind_writes_of_a_transaction_do_not_conflict(low: Low) -> None:
     assert 2 == plain(low.lookup(low.key("K", 1)).found[0].entity.properties["v"])
 
 
-def test_a_query_of_a_transaction_conflicts_with_a_phantom(low: Low) -> None:
+def test_a_query_of_a_transaction_conflicts_with_a_phantom(
+    low: Low, datastore_backend: DatastoreBackend
+) -> None:
     """An entity that would have been a result, written after the query, aborts the commit."""
+    skip_gap(datastore_backend, "waiting")
     low.put("P", 1, "K", "a", v=1)
     transaction = low.begin()
     wanted = all_of(where("__key__", "HAS_ANCESTOR", {"key_value": low.key("P", 1)}), where("v", "EQUAL", 1))
@@ -401,6 +414,7 @@ def test_a_query_of_a_transaction_conflicts_with_a_phantom(low: Low) -> None:
 
 def test_a_lookup_can_begin_its_transaction(datastore_backend: DatastoreBackend) -> None:
     """With begin_later the first read opens the transaction, and the commit belongs to it."""
+    skip_gap(datastore_backend, "reads that begin")
     client = datastore_backend.client()
     key = client.key("K", 1)
     with client.transaction(begin_later=True):
@@ -417,15 +431,17 @@ def test_a_query_can_begin_its_transaction(low: Low) -> None:
     assert [1] == identifiers(low.query("K"))
 
 
-def test_a_rolled_back_transaction_is_over(low: Low) -> None:
+def test_a_rolled_back_transaction_is_over(low: Low, datastore_backend: DatastoreBackend) -> None:
     """After a rollback its id is INVALID_ARGUMENT for every method."""
+    skip_gap(datastore_backend, "finished transactions")
     transaction = low.begin()
     low.api.rollback(request={"project_id": PROJECT, "transaction": transaction})
     _assert_over(low, transaction)
 
 
-def test_a_committed_transaction_is_over(low: Low) -> None:
+def test_a_committed_transaction_is_over(low: Low, datastore_backend: DatastoreBackend) -> None:
     """After a commit its id is INVALID_ARGUMENT for every method."""
+    skip_gap(datastore_backend, "finished transactions")
     transaction = low.begin()
     low.commit({"upsert": low.entity(low.key("K", 1))}, transaction=transaction)
     _assert_over(low, transaction)
@@ -457,6 +473,7 @@ def _assert_over(low: Low, transaction: bytes) -> None:
 
 def test_a_read_only_transaction_reads_and_does_not_write(datastore_backend: DatastoreBackend) -> None:
     """Its commit with mutations is INVALID_ARGUMENT, without them it succeeds."""
+    skip_gap(datastore_backend, "read-only commits")
     low = Low(datastore_backend)
     low.put("K", 1, v=1)
     transaction = low.begin(read_only={})
@@ -470,8 +487,9 @@ def test_a_read_only_transaction_reads_and_does_not_write(datastore_backend: Dat
 # -- queries
 
 
-def test_values_of_different_types_sort_by_type(low: Low) -> None:
+def test_values_of_different_types_sort_by_type(low: Low, datastore_backend: DatastoreBackend) -> None:
     """Null, fixed-point, boolean, byte sequence, floating-point, geo point, key; dates among the integers."""
+    skip_gap(datastore_backend, "ties")
     values = {
         "01 null": None,
         "02 least": -(2**63),
@@ -559,8 +577,11 @@ def test_equalities_and_a_range_combine(low: Low) -> None:
     assert [17, 15, 13] == identifiers(found)
 
 
-def test_arrays_are_found_by_any_element_and_ranges_need_one_element(low: Low) -> None:
+def test_arrays_are_found_by_any_element_and_ranges_need_one_element(
+    low: Low, datastore_backend: DatastoreBackend
+) -> None:
     """Two equalities may be met by two elements, two bounds must be met by one."""
+    skip_gap(datastore_backend, "empty arrays")
     low.put("K", "both", v=[3, 9])
     low.put("K", "inside", v=[5, 100])
     low.put("K", "empty", v=[])
@@ -572,8 +593,11 @@ def test_arrays_are_found_by_any_element_and_ranges_need_one_element(low: Low) -
     assert ["empty"] == identifiers(low.query("K", filter=where("v", "EQUAL", None)))
 
 
-def test_an_array_sorts_once_by_its_least_or_greatest_element(low: Low) -> None:
+def test_an_array_sorts_once_by_its_least_or_greatest_element(
+    low: Low, datastore_backend: DatastoreBackend
+) -> None:
     """Ascending by the smallest, descending by the greatest, of those that meet the filter."""
+    skip_gap(datastore_backend, "sorted arrays")
     low.put("K", "a", v=[1, 50])
     low.put("K", "b", v=[2, 30])
     low.put("K", "c", v=40)
@@ -583,8 +607,9 @@ def test_an_array_sorts_once_by_its_least_or_greatest_element(low: Low) -> None:
     assert ["b", "c", "a"] == identifiers(low.query("K", filter=above))
 
 
-def test_orders_apply_in_turn_and_ties_sort_by_key(low: Low) -> None:
+def test_orders_apply_in_turn_and_ties_sort_by_key(low: Low, datastore_backend: DatastoreBackend) -> None:
     """Several orders, mixed directions; an entity without a sorted property is left out."""
+    skip_gap(datastore_backend, "ties")
     low.put("K", "d", a=1, b="x")
     low.put("K", "c", a=1, b="x")
     low.put("K", "b", a=1, b="y")

@@ -70,10 +70,7 @@ def _property_filters(node: Any) -> Iterator[Any]:
 def _names_metadata(kind: str, path: Any) -> bool:
     """Whether a path is one of a kind's entities, or of the kind that properties belong to."""
     kinds = [element.kind for element in path]
-    if kind == NAMESPACES and kinds == [NAMESPACES] and path[0].id == EMPTY_NAMESPACE_ID:
-        return True
-    expected = [KINDS, PROPERTIES][: len(kinds)] if kind == PROPERTIES else [kind]
-    return kinds == expected and all(element.WhichOneof("id_type") == "name" for element in path)
+    return kinds == ([KINDS, PROPERTIES][: len(kinds)] if kind == PROPERTIES else [kind])
 
 
 def metadata_paths(store: Store, partition: Partition, kind: str) -> Iterator[bytes]:
