@@ -1,9 +1,9 @@
 """Fixtures of more than one folder."""
 
 import pytest
-from datastore_backends import datastore_backend, gcloud_datastore
+from datastore_backends import datastore_backend, gcloud_datastore, gcloud_firestore
 
-__all__ = ["datastore_backend", "gcloud_datastore"]
+__all__ = ["datastore_backend", "gcloud_datastore", "gcloud_firestore"]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""Backends that speak the Datastore API: our server over a socket and in process, and gcloud's emulator."""
+"""Backends that speak the Datastore API: our server over a socket and in process, and gcloud's emulators."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,30 +71,83 @@ def _anonymous() -> Any:
     return AnonymousCredentials()
 
 
-@pytest.fixture(scope="session")
-def gcloud_datastore(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The host and port of gcloud's emulator, started once; skips where it cannot be."""
+EMULATOR_GAPS = {
+    "operators": "the emulator does not know IN, NOT_IN, != and OR",
+    "aggregations": "the emulator answers RunAggregationQuery with 501",
+    "inequalities": "the emulator allows one inequality property and wants it sorted first",
+    "times": "the emulator gives no times of entities and commits",
+    "more results": "the emulator says MORE_RESULTS_AFTER_LIMIT whether or not there is a limit",
+    "sequences": "the emulator carries out sequences of mutations that production refuses",
+    "transforms": "the emulator silently ignores property transforms",
+    "masks": "the emulator silently ignores property masks of mutations",
+    "rollback": "the emulator keeps a transaction open when its commit fails",
+}
+
+FIRESTORE_GAPS = {
+    "transforms of time": "the emulator's request time is not the time of the commit",
+    "bases": "the emulator reports no conflict unless the strategy is FAIL",
+    "rollback": "the emulator rolls back a transaction of which the commit failed",
+    "finished transactions": "the emulator rolls back transactions that are over",
+    "waiting": "the emulator's transactions lock what they read, for which writers wait",
+    "reads that begin": "the emulator does not release the lock of a lookup that began its transaction",
+    "read-only commits": "the emulator refuses the commit of a read-only transaction",
+    "empty arrays": "the emulator does not index an empty array as null",
+    "sorted arrays": "the emulator gives an entity for each element of an array it sorts by",
+    "ties": "the emulator sorts ties of a descending order by descending key",
+    "more results": "the emulator says NO_MORE_RESULTS at a limit reached, MORE_RESULTS_AFTER_CURSOR elsewhere",
+}
+"""By the name of what a test would show; ``differential/gaps.py`` says more of each."""
+
+_GAPS = {"gcloud": EMULATOR_GAPS, "firestore": FIRESTORE_GAPS}
+
+EMULATORS = ("datastore", "firestore")
+"""gcloud's Datastore emulator, and its Firestore emulator in Datastore mode, as gcloud names them."""
+
+_OPTIONS = {
+    "datastore": ["--no-store-on-disk", "--use-firestore-in-datastore-mode", f"--project={PROJECT}"],
+    "firestore": ["--database-mode=datastore-mode", f"--project={PROJECT}"],
+}
+
+
+class CannotStart(Exception):
+    """An emulator that is not to be had on this machine, and why."""
+
+
+@contextmanager
+def running_emulator(name: str, folder: Path) -> Iterator[str]:
+    """One of :data:`EMULATORS` while it is needed: its host and port. What it writes lies in ``folder``.
+
+    Raises :class:`CannotStart`; nothing is left running then.
+    """
     for program in ("gcloud", "java"):
         if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
+            raise CannotStart(f"{program} is not installed")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{probe.getsockname()[1]}"
-    folder = tmp_path_factory.mktemp("emulator")
-    command = ["gcloud", "beta", "emulators", "datastore", "start", "--no-store-on-disk", "--quiet"]
-    command += ["--use-firestore-in-datastore-mode", f"--host-port={host}", f"--project={PROJECT}"]
+    track = ["beta"] if name == "datastore" else []
+    command = [
+        "gcloud",
+        *track,
+        "emulators",
+        name,
+        "start",
+        "--quiet",
+        f"--host-port={host}",
+        *_OPTIONS[name],
+    ]
+    if name == "datastore":
+        command.append(f"--data-dir={folder}")
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, f"--data-dir={folder}"], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            _await_start(process, host, folder / "log")
+            _await_start(process, host, folder / "log", name)
             yield host
         finally:
             _stop(process, host)
 
 
-def _await_start(process: subprocess.Popen[bytes], host: str, log: Path) -> None:
+def _await_start(process: subprocess.Popen[bytes], host: str, log: Path, name: str) -> None:
     deadline = time.monotonic() + EMULATOR_START_SECONDS
     while time.monotonic() < deadline:
         try:
@@ -105,26 +159,79 @@ def _await_start(process: subprocess.Popen[bytes], host: str, log: Path) -> None
             except subprocess.TimeoutExpired:
                 continue
             break
-    pytest.skip(f"gcloud's Datastore emulator does not start: {log.read_text(errors='replace')[-500:]}")
+    said = log.read_text(errors="replace")[-500:]
+    raise CannotStart(f"gcloud's {name.capitalize()} emulator does not start: {said}")
 
 
 def _stop(process: subprocess.Popen[bytes], host: str) -> None:
-    try:
-        with urllib.request.urlopen(f"http://{host}/shutdown", data=b"", timeout=10):
-            process.wait(10)
-    except (OSError, subprocess.TimeoutExpired):
-        os.killpg(process.pid, signal.SIGKILL)  # the group is this process's own: it began a session
+    """Asks it to end, then ends its process group, which is its own: it began a session."""
+    with (
+        suppress(OSError, subprocess.TimeoutExpired),  # it is ended below, whatever keeps it
+        urllib.request.urlopen(f"http://{host}/shutdown", data=b"", timeout=10),
+    ):
+        process.wait(10)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # gcloud is a script: Java may outlive it
     process.wait()
 
 
-@pytest.fixture(params=["local-wire", "local-inprocess", "gcloud"])
+def _session_emulator(name: str, folder: Path) -> Iterator[str]:
+    with ExitStack() as stack:
+        try:
+            host = stack.enter_context(running_emulator(name, folder))
+        except CannotStart as reason:
+            pytest.skip(str(reason))
+        yield host
+
+
+@pytest.fixture(scope="session")
+def gcloud_datastore(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The host and port of gcloud's Datastore emulator, started once; skips where it cannot be."""
+    yield from _session_emulator("datastore", tmp_path_factory.mktemp("emulator"))
+
+
+@pytest.fixture(scope="session")
+def gcloud_firestore(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same for gcloud's Firestore emulator in Datastore mode."""
+    yield from _session_emulator("firestore", tmp_path_factory.mktemp("emulator"))
+
+
+_EMULATED = {"gcloud": "gcloud_datastore", "firestore": "gcloud_firestore"}
+"""Backends that are emulators, and the fixtures that start them."""
+
+
+BACKENDS = ("local-wire", "local-inprocess", "gcloud")
+
+
+@pytest.fixture(params=BACKENDS)
 def datastore_backend(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[DatastoreBackend]:
     """Each Datastore in turn, with a namespace of the test's own."""
+    yield from _backend(request, monkeypatch)
+
+
+@pytest.fixture(name="datastore_backend", params=(*BACKENDS, "firestore"))
+def with_firestore(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DatastoreBackend]:
+    """The same, and the Firestore emulator: for a folder or a module that names this fixture its own."""
+    yield from _backend(request, monkeypatch)
+
+
+def skip_gap(backend: DatastoreBackend, gap: str) -> None:
+    """Skips a test on an emulator that has a named gap; ``KeyError`` for a gap that none has."""
+    if not any(gap in reasons for reasons in _GAPS.values()):
+        raise KeyError(gap)
+    reasons = _GAPS.get(backend.name, {})
+    if gap in reasons:
+        pytest.skip(reasons[gap])
+
+
+def _backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[DatastoreBackend]:
     monkeypatch.delenv("DATASTORE_EMULATOR_HOST", raising=False)
-    if request.param == "gcloud":
-        backend = DatastoreBackend("gcloud", request.getfixturevalue("gcloud_datastore"))
+    if request.param in _EMULATED:
+        backend = DatastoreBackend(request.param, request.getfixturevalue(_EMULATED[request.param]))
         monkeypatch.setenv("DATASTORE_EMULATOR_HOST", backend.host)
         yield backend
         _close(backend)

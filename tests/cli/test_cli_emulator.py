@@ -189,12 +189,13 @@ def test_a_query_without_its_index_is_refused_with_the_stanza(tmp_path, monkeypa
         query.add_filter(filter=datastore.query.PropertyFilter("done", "=", False))
         return list(query.fetch())
 
-    with emulator(tmp_path, "datastore") as (addresses, _):
+    with emulator(tmp_path, "datastore") as (addresses, child):
         monkeypatch.setenv("DATASTORE_EMULATOR_HOST", addresses["DATASTORE_EMULATOR_HOST"])
         with pytest.raises(exceptions.FailedPrecondition) as caught:
             ask()
-    stanza = INDEX_YAML.removeprefix("indexes:\n")
-    assert stanza.strip() in caught.value.message
+    stanza = INDEX_YAML.removeprefix("indexes:\n").strip()
+    assert stanza in caught.value.message
+    assert stanza in child.output
     (tmp_path / "index.yaml").write_text(INDEX_YAML)
     with emulator(tmp_path, "datastore") as (addresses, _):
         monkeypatch.setenv("DATASTORE_EMULATOR_HOST", addresses["DATASTORE_EMULATOR_HOST"])

@@ -1,4 +1,4 @@
-"""The engine on every Datastore there is: ours over a socket and in process, and gcloud's emulator."""
+"""The engine on every Datastore there is: ours over a socket and in process, and gcloud's emulators."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from datastore_backends import skip_gap
 from google.cloud import datastore
 
 from fantasm_gcp.core.names import MAIN, StepName, instance_id
@@ -56,7 +57,7 @@ def a_task(instance, n=0, context=b"{}"):
 
 
 @pytest.mark.fantasm(190, 191)
-def test_a_campaign_sends_and_counts_each_email_once(harness):
+def test_a_campaign_sends_and_counts_each_email_once(harness, datastore_backend):
     """The sample machine: continuation, staged writes, fan-in, a transactional state, completion."""
     client = harness.datastore
     for i in range(SUBSCRIBERS):
@@ -72,7 +73,9 @@ def test_a_campaign_sends_and_counts_each_email_once(harness):
         harness.answer(attempt)
     shown = harness.get(f"instances/{instance}")
     assert "completed" == shown["status"]
-    assert {"in_flight": 0, "failed": 0, "done": SUBSCRIBERS + 1} == shown["states"]["SendEmail"]
+    # Where a full page can be known to be the last, there is no empty page after it.
+    steps = SUBSCRIBERS if datastore_backend.name == "firestore" else SUBSCRIBERS + 1
+    assert {"in_flight": 0, "failed": 0, "done": steps} == shown["states"]["SendEmail"]
     emails = [each["to"] for each in client.query(kind="OutboxEmail").fetch()]
     assert sorted(f"{i}@example.org" for i in range(SUBSCRIBERS)) == sorted(emails)
     assert SUBSCRIBERS == client.get(client.key("EmailBatch", instance))["counter"]
@@ -110,8 +113,9 @@ def another(instance):
     return replace(instance, closings=9)
 
 
-def test_a_transaction_conflicts_with_what_was_written_after_it_read(store):
+def test_a_transaction_conflicts_with_what_was_written_after_it_read(store, datastore_backend):
     """A row that it read as missing was inserted meanwhile."""
+    skip_gap(datastore_backend, "waiting")
     instance, other = an_instance(1), an_instance(2)
     transaction = store.begin()
     assert [None] == list(transaction.lookup([instance.key]))

@@ -7,6 +7,7 @@ interpreter.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -47,6 +48,8 @@ from fantasm_gcp.local.datastore.results import fill_batch
 from fantasm_gcp.local.datastore.store import MOST_PAST, PAST_MICROS, Store
 from fantasm_gcp.local.datastore.transactions import Transaction, Transactions, contention
 from fantasm_gcp.local.rpc import Method, RpcError, Service
+
+log = logging.getLogger("fantasm_gcp.local.datastore")
 
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
 MAX_LOOKUP_KEYS = 1000
@@ -252,8 +255,13 @@ class DatastoreServer:
         )
 
     def _require(self, query: Query, aggregated: Iterable[str] = ()) -> None:
-        if self._indexes is not None and self._require_indexes:
+        if self._indexes is None or not self._require_indexes:
+            return
+        try:
             require_index(self._indexes, query, aggregated)
+        except RpcError as refusal:
+            log.warning("a query was refused: %s", refusal.message)  # its caller may not show why
+            raise
 
     def _reading(self, request: Any, response: Any) -> tuple[Transaction | None, int | None]:
         """The transaction a read belongs to, begun if the read asks for it, and the moment that it shows."""
