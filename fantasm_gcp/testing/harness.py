@@ -114,8 +114,9 @@ class Harness:
         return self.tasks.lease()
 
     def deliver(self, attempt: Attempt) -> Outcome:
-        """Delivers an attempt and tells the queue what was answered."""
-        return self.tasks.finish(attempt, self._deliver(attempt.delivery))
+        """Delivers an attempt and tells the queue what was answered; see ``tasks.fail_next`` for faults."""
+        response = self._deliver(attempt.delivery) if attempt.calls_worker else None
+        return self.tasks.finish(attempt, response)
 
     def answer(self, attempt: Attempt) -> int:
         """Delivers an attempt and answers the HTTP status, without telling the queue."""

@@ -152,3 +152,15 @@ def test_a_step_of_a_vanished_machine_waits_and_then_fails(harness):
     harness.clock.sleep(25 * 3600)
     harness.run()
     assert "failed" == harness.get(f"instances/{instance}")["status"]
+
+
+@pytest.mark.parametrize("reach", [False, True])
+def test_deliveries_can_be_made_to_fail(harness, reach):
+    """The worker is not called, or acts and is not heard: it acts once either way."""
+    acted = []
+    Script.attempts = [acted.append] * 3
+    instance = start(harness, "Patient/")
+    harness.tasks.fail_next(2, status=503, reach=reach)
+    assert 3 == harness.run()
+    assert "completed" == harness.get(f"instances/{instance}")["status"]
+    assert 1 == len(acted)
