@@ -24,10 +24,13 @@ from google.cloud.datastore_v1 import DatastoreClient
 from google.cloud.datastore_v1.services.datastore.transports import DatastoreGrpcTransport
 
 from fantasm_gcp.local.datastore import DatastoreServer
-from fantasm_gcp.local.rpc import LocalChannel, serve
+from fantasm_gcp.local.datastore.committing import MAX_WAITING
+from fantasm_gcp.local.rpc import WORKERS, LocalChannel, serve
 
 PROJECT = "proj"
 EMULATOR_START_SECONDS = 60
+PATIENCE = 5.0
+"""Seconds that a commit waits for another transaction in the pessimistic mode."""
 
 
 @dataclass
@@ -98,7 +101,9 @@ FIRESTORE_GAPS = {
 }
 """By the name of what a test would show; ``differential/gaps.py`` says more of each."""
 
-_GAPS = {"gcloud": EMULATOR_GAPS, "firestore": FIRESTORE_GAPS}
+PESSIMISTIC_GAPS = {"waiting": "in this mode writers wait for the locks of transactions"}
+
+_GAPS = {"gcloud": EMULATOR_GAPS, "firestore": FIRESTORE_GAPS, "local-pessimistic": PESSIMISTIC_GAPS}
 
 EMULATORS = ("datastore", "firestore")
 """gcloud's Datastore emulator, and its Firestore emulator in Datastore mode, as gcloud names them."""
@@ -211,11 +216,11 @@ def datastore_backend(
     yield from _backend(request, monkeypatch)
 
 
-@pytest.fixture(name="datastore_backend", params=(*BACKENDS, "firestore"))
+@pytest.fixture(name="datastore_backend", params=(*BACKENDS, "local-pessimistic", "firestore"))
 def with_firestore(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[DatastoreBackend]:
-    """The same, and the Firestore emulator: for a folder or a module that names this fixture its own."""
+    """The same, ours in its other mode, and the Firestore emulator: for who names this fixture its own."""
     yield from _backend(request, monkeypatch)
 
 
@@ -236,13 +241,13 @@ def _backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         yield backend
         _close(backend)
         return
-    server = DatastoreServer()
+    server = DatastoreServer(pessimistic=request.param == "local-pessimistic", lock_seconds=PATIENCE)
     if request.param == "local-inprocess":
         yield DatastoreBackend("local-inprocess", "", server=server)
         server.close()
         return
-    wire, port = serve(server.service, "127.0.0.1", 0)
-    backend = DatastoreBackend("local-wire", f"127.0.0.1:{port}", server=server)
+    wire, port = serve(server.service, "127.0.0.1", 0, WORKERS + MAX_WAITING)
+    backend = DatastoreBackend(request.param, f"127.0.0.1:{port}", server=server)
     monkeypatch.setenv("DATASTORE_EMULATOR_HOST", backend.host)
     yield backend
     _close(backend)
