@@ -85,36 +85,44 @@ def main(worker_url: str) -> None:
     logging.disable()
     while directory := sys.stdin.readline().rstrip("\n"):
         watched, watching = os.pipe()
+        ready, telling = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(watching)
-            _serve_or_fail(Path(directory), worker_url, watched)
+            os.close(ready)
+            _serve_or_fail(Path(directory), worker_url, watched, telling)
         os.close(watched)
+        os.close(telling)
+        with open(ready) as stream:
+            ports = stream.readline().rstrip("\n")
+        status = None if ports else os.waitpid(pid, 0)[1]
+        print(ports or FAILED, flush=True)
         sys.stdin.readline()
-        os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
+        if status is None:
+            os.kill(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
         os.close(watching)
         killed = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
         print(KILLED if killed else f"status {status}", flush=True)
 
 
-def _serve_or_fail(directory: Path, worker_url: str, watched: int) -> NoReturn:
+def _serve_or_fail(directory: Path, worker_url: str, watched: int, telling: int) -> NoReturn:
     try:
-        _serve(directory, worker_url, watched)
+        _serve(directory, worker_url, watched, telling)
     except Exception:  # noqa: BLE001  # told to whoever asked for them
         traceback.print_exc()
-        print(FAILED, flush=True)
     os._exit(1)
 
 
-def _serve(directory: Path, worker_url: str, watched: int) -> None:
-    """Serves until it is killed, or until nobody holds the other end of the pipe any more."""
+def _serve(directory: Path, worker_url: str, watched: int, telling: int) -> None:
+    """Tells its ports, and serves until it is killed or nobody holds the other end of the pipe any more."""
     datastore = DatastoreServer(directory / DATASTORE_FILE)
     tasks = TasksServer(directory / TASKS_FILE)
     # Held to the end: a gRPC server that nobody holds any more is closed.
     servers = [serve(each.service, HOST, 0) for each in (datastore, tasks)]
     Dispatcher(tasks, HttpDelivery(worker_url), _DELIVERIES).start()
-    print(*(port for _, port in servers), flush=True)
+    with open(telling, "w") as stream:
+        print(*(port for _, port in servers), file=stream)
     os.read(watched, 1)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from fantasm_gcp.cli.ahead import tell_shift
 from fantasm_gcp.cli.refusal import Refusal
 from fantasm_gcp.cli.stopping import Stopping
 from fantasm_gcp.core.definition import Definitions
@@ -19,6 +20,7 @@ from fantasm_gcp.loader import IndexFile, load_definitions
 from fantasm_gcp.local.dev.configuration import (
     INDEX_YAML,
     QUEUE_YAML,
+    StartQueues,
     find_file,
     read_indexes,
     read_queues,
@@ -27,7 +29,9 @@ from fantasm_gcp.local.dev.configuration import (
 from fantasm_gcp.local.dev.opening import OpenError, Opening
 from fantasm_gcp.local.dev.servers import LocalServers
 from fantasm_gcp.local.pages.guard import ADDRESSES
+from fantasm_gcp.local.rpc import RpcError
 from fantasm_gcp.local.tasks import HttpDelivery
+from fantasm_gcp.local.tasks.names import check_location
 from fantasm_gcp.local.tasks.tokens import GOOGLE_ISSUER
 from fantasm_gcp.settings import Settings
 
@@ -60,6 +64,7 @@ class Options:
     index_yaml: Path | None
     any_query: bool
     concurrency: str
+    at_once: int
     issuer: str | None
     quiet: bool
 
@@ -75,9 +80,7 @@ def run(options: Options, environ: Mapping[str, str]) -> int:
             stopping.begin()
             click.echo("serving until Ctrl-C")
             stopping.wait()
-            left = servers.stop_dispatching(STOP_SECONDS)
-            if left:
-                click.echo(f"{left} attempts did not end within {STOP_SECONDS:g} s", err=True)
+            _end_attempts(servers, options.memory)
             return 0
         except (OpenError, SettingsError) as error:
             raise Refusal(str(error)) from error
@@ -91,26 +94,40 @@ def _start(options: Options, environ: Mapping[str, str], closing: ExitStack) -> 
     _check_host(options)
     services = read_services(options.services or [DEFAULT_SERVICE])
     settings = Settings.from_environ(environ)
-    parent = "projects/{}/locations/{}".format(
-        options.project or settings.project or "local", options.location or settings.location
-    )
-    tasks = "tasks" in options.servers
-    queues = read_queues(find_file(options.queue_yaml, QUEUE_YAML), _definitions(options), parent)
+    project, location = options.project or settings.project or "local", options.location or settings.location
+    datastore, tasks = "datastore" in options.servers, "tasks" in options.servers
+    # Files that are of no concern to the server asked for may be whatever they are.
+    queues, indexes = StartQueues(), IndexFile(())
+    if tasks:
+        file = find_file(options.queue_yaml, QUEUE_YAML)
+        queues = read_queues(file, _definitions(options), _parent(project, location))
+    if datastore:
+        indexes = read_indexes(find_file(options.index_yaml, INDEX_YAML))
     directory = None if options.memory else options.data
-    indexes = read_indexes(find_file(options.index_yaml, INDEX_YAML))
     servers = closing.enter_context(
-        LocalServers(
-            directory, _opening(options, indexes), datastore="datastore" in options.servers, tasks=tasks
-        )
+        LocalServers(directory, _opening(options, indexes), datastore=datastore, tasks=tasks)
     )
     if tasks:
         servers.declare(queues)
         _print_attempts(logging.WARNING if options.quiet else logging.DEBUG, closing)
-        servers.dispatch(HttpDelivery(services, servers.issuer))
+        servers.dispatch(HttpDelivery(services, servers.issuer), options.at_once)
     for warning in (*queues.warnings, *indexes.warnings):
         click.echo(str(warning), err=True)
     _tell(options, servers, services)
     return servers
+
+
+def _parent(project: str, location: str) -> str:
+    """Where the queues made at the start are; raises :class:`Refusal` for what no client could name."""
+    parent = f"projects/{project}/locations/{location}"
+    try:
+        check_location(parent)
+    except RpcError as error:
+        raise Refusal(
+            f"there can be no queues in project {project!r} and location {location!r}: write --project=local "
+            "--location=us-central1 or the like, or look at GOOGLE_CLOUD_PROJECT"
+        ) from error
+    return parent
 
 
 def _opening(options: Options, indexes: IndexFile) -> Opening:
@@ -130,6 +147,19 @@ def _opening(options: Options, indexes: IndexFile) -> Opening:
 def _definitions(options: Options) -> Definitions | None:
     file = find_file(options.fsm_yaml, FSM_YAML)
     return None if file is None else load_definitions(file, resolve_names=False)
+
+
+def _end_attempts(servers: LocalServers, forgets: bool) -> None:
+    """Waits for what is in flight, and says so: nothing would seem to happen meanwhile."""
+    left = servers.stop_dispatching(0)
+    if left:
+        click.echo(
+            f"in flight: {left}; waiting {STOP_SECONDS:g} s at most, or until Ctrl-C once more", err=True
+        )
+    left = servers.stop_dispatching(STOP_SECONDS)
+    if left:
+        follows = "" if forgets else ": they are tried again at the next start"
+        click.echo(f"in flight at the end: {left}{follows}", err=True)
 
 
 def _check_host(options: Options) -> None:
@@ -166,7 +196,8 @@ def _tell(options: Options, servers: LocalServers, services: Mapping[str, str]) 
     kept = "in memory, until the end" if options.memory else f"in {options.data}"
     click.echo(f"data       {kept}")
     if servers.tasks_host:
-        click.echo(f"pages      http://{servers.tasks_host}/")
+        click.echo(f"pages      http://{_here(servers.tasks_host)}/")
+        tell_shift(servers.clock_shift())
         for name, url in services.items():
             click.echo(f"App Engine {name} is {url}")
     for variable, host in (
@@ -174,4 +205,10 @@ def _tell(options: Options, servers: LocalServers, services: Mapping[str, str]) 
         ("CLOUD_TASKS_EMULATOR_HOST", servers.tasks_host),
     ):
         if host:
-            click.echo(f"export {variable}={host}")
+            click.echo(f"export {variable}={_here(host)}")
+
+
+def _here(address: str) -> str:
+    """An address that this machine's clients can use: a wildcard stands for all of its own."""
+    host, _, port = address.rpartition(":")
+    return {"0.0.0.0": f"127.0.0.1:{port}", "[::]": f"[::1]:{port}"}.get(host, address)  # noqa: S104  # not bound to

@@ -9,6 +9,8 @@ import click
 TASKS_PORT = 8123
 DATASTORE_PORT = 8081
 SERVERS = ("datastore", "tasks")
+AT_ONCE = 32
+"""Attempts in flight: enough for slow ones of one queue to leave room for another; idle threads are cheap."""
 
 _PORT = click.IntRange(0, 65_535)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -78,6 +80,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     default="optimistic",
     show_default=True,
     help="How transactions of Datastore keep apart: the second to commit is aborted, or waits.",
+)
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 1000),
+    default=AT_ONCE,
+    show_default=True,
+    help="Attempts in flight at a time, those of all queues together; each queue has its own limit besides.",
 )
 @click.option("--issuer", metavar="URL", help="The claim iss of tokens.  [default: that of Google]")
 @click.option("--quiet", is_flag=True, help="Print a line only for attempts that fail.")

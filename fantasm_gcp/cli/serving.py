@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from fantasm_gcp.cli.ahead import tell_shift
 from fantasm_gcp.cli.application import Application, load_application, load_module
 from fantasm_gcp.cli.demonstration import Demonstration, check_demo
 from fantasm_gcp.cli.progress import AboveProgress, Progress
@@ -129,6 +130,8 @@ def _start(
     sweeping.start()
     closing.callback(sweeping.stop, STOP_SECONDS)
     _tell(options, environ, external, pages.url, _console(application, pages.url))
+    if servers.tasks_host:
+        tell_shift(servers.clock_shift())
     for problem in application.fantasm.definitions.warnings:
         click.echo(str(problem), err=True)
     return application, pages.url

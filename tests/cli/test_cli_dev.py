@@ -144,7 +144,7 @@ def test_a_second_process_on_one_directory_is_refused(project):
     with Child(project, "dev", *FREE) as child:
         child.await_url()
         expected = (
-            "fantasm: the data in .fantasm is in use, perhaps by another fantasm dev: "
+            "fantasm: the data in .fantasm is in use, perhaps by another fantasm dev or fantasm emulator: "
             "stop that one, or choose another directory with --data"
         )
         assert (2, expected) == run(project, "dev", *FREE)

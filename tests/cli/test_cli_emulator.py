@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import queue
 import signal
 import socket
 import threading
@@ -244,6 +245,70 @@ def test_every_attempt_is_a_line(tmp_path):
             assert expected == sum(" attempt 1: 200 in " in line for line in child.said)
 
 
+@contextmanager
+def slow_worker():
+    """A server that answers nothing until it is let go: gives its URL, the paths that come, and how to let go."""
+    came, let_go = queue.Queue(), threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            came.put(self.path)
+            let_go.wait(PATIENCE)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", came, let_go.set
+    finally:
+        let_go.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def create_tasks(address, *targets):
+    """Creates tasks, each for a queue and a URL."""
+    with grpc.insecure_channel(address) as channel:
+        for name, url in targets:
+            tasks_client(channel).create_task(
+                parent=f"{PARENT}/queues/{name}", task={"http_request": {"url": url}}
+            )
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [((), 12), (("--at-once=2",), 2)])
+def test_slow_attempts_leave_room_for_others(tmp_path, arguments, expected):
+    """A dozen are in flight at a time, in two queues; --at-once is for a worker that bears fewer."""
+    with slow_worker() as (url, came, let_go), emulator(tmp_path, "tasks", "--memory", *arguments) as found:
+        address = found[0]["CLOUD_TASKS_EMULATOR_HOST"]
+        create_tasks(address, *[("bulk", f"{url}/bulk")] * 11, ("urgent", f"{url}/urgent"))
+        arrived = [came.get(timeout=PATIENCE) for _ in range(expected)]
+        flying = json.loads(get(f"http://{address}/api/attempts"))["in_flight"]
+        assert expected == len(flying)
+        assert (expected == 12) == ("/urgent" in arrived)
+        let_go()
+
+
+def test_an_end_that_waits_says_for_what_and_does_not_when_asked_twice(tmp_path):
+    """The first Ctrl-C tells how many attempts are in flight, the second ends at once."""
+    with slow_worker() as (url, came, _), Child(tmp_path, "emulator", "tasks", *FREE) as child:
+        child.await_line("serving")
+        address = next(line for line in child.said if line.startswith("export ")).partition("=")[2]
+        create_tasks(address, ("q", url))
+        came.get(timeout=PATIENCE)
+        child.process.send_signal(signal.SIGINT)
+        assert "in flight: 1; waiting 10 s" in child.await_line("in flight")
+        child.process.send_signal(signal.SIGINT)
+        assert 0 == child.await_end()
+    assert "in flight at the end" not in child.output
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
 def test_an_address_that_others_reach_needs_a_flag(runner, tmp_path, host):
     """It names the flag, and opens nothing."""
@@ -255,7 +320,8 @@ def test_an_address_that_others_reach_needs_a_flag(runner, tmp_path, host):
 def test_with_the_flag_other_machines_are_let_in(tmp_path):
     """At every address of this machine; over HTTP also under the names that are given."""
     with emulator(tmp_path, "tasks", "--host=0.0.0.0", "--allow-remote", "--name=tasks") as (addresses, _):
-        assert addresses["CLOUD_TASKS_EMULATOR_HOST"].startswith("0.0.0.0:")
+        # Which this machine's own clients can use.
+        assert addresses["CLOUD_TASKS_EMULATOR_HOST"].startswith("127.0.0.1:")
         port = addresses["CLOUD_TASKS_EMULATOR_HOST"].rpartition(":")[2]
         paths = ("", f"v2/{PARENT}/queues")
         names = (("tasks", 200), ("192.0.2.1", 200), ("other", 403))
@@ -288,6 +354,17 @@ def test_wrong_usage_is_status_2_and_says_what(runner, tmp_path, arguments, expe
     assert (2, True) == (result.exit_code, expected in result.output), result.output
 
 
+@pytest.mark.parametrize("option", ["--project=a/b", "--location=x/y", "--project=shöp"])
+def test_a_project_or_location_that_cannot_be_is_told(runner, tmp_path, option):
+    """Before queue.yaml's queues are made there; nothing is opened."""
+    (tmp_path / "queue.yaml").write_text(QUEUE_YAML)
+    result = runner.invoke(main, ["emulator", *FREE, option])
+    assert (2, True) == (result.exit_code, "there can be no queues in project" in result.output), (
+        result.output
+    )
+    assert ["queue.yaml"] == [each.name for each in tmp_path.iterdir()]
+
+
 def test_a_taken_port_is_one_line(runner):
     """It says which."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -295,7 +372,7 @@ def test_a_taken_port_is_one_line(runner):
         arguments = ["--memory", f"--tasks-port={port}", "--datastore-port=0"]
         result = runner.invoke(main, ["emulator", *arguments])
     assert 2 == result.exit_code
-    assert f"fantasm: port {port} of 127.0.0.1 cannot be used: Address already in use" in result.output
+    assert f"fantasm: port {port} of 127.0.0.1 cannot be used (Address already in use): " in result.output
 
 
 @pytest.mark.parametrize("file", ["queue.yaml", "index.yaml", "fsm.yaml"])
@@ -305,3 +382,15 @@ def test_every_problem_of_a_file_is_told(runner, tmp_path, file):
     result = runner.invoke(main, ["emulator", *FREE])
     assert (2, True) == (result.exit_code, f"{file}:1:1" in result.output), result.output
     assert [file] == [each.name for each in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("server", "files"), [("datastore", ("queue.yaml", "fsm.yaml")), ("tasks", ("index.yaml",))]
+)
+def test_files_of_the_other_server_are_not_looked_at(tmp_path, server, files):
+    """One server alone starts beside files that the other would refuse, and in a project without queues."""
+    for file in files:
+        (tmp_path / file).write_text("nonsense: true\n")
+    project = {"GOOGLE_CLOUD_PROJECT": "no_queues" if server == "datastore" else "shop"}
+    with emulator(tmp_path, server, "--memory", environ=project) as (addresses, _):
+        assert 1 == len(addresses)

@@ -158,6 +158,32 @@ def test_values_without_a_place_are_refused() -> None:
             encode_value(value)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "nanos", "micros"),
+    [
+        (-62_135_596_800, 0, -62_135_596_800_000_000),
+        (253_402_300_799, 999_999_999, 253_402_300_799_999_999),
+        (-62_135_596_801, 999_999_999, None),
+        (253_402_300_800, 0, None),
+        ((1 << 63) - 1, 0, None),
+        (-(1 << 63), 0, None),
+        (0, 1_000_000_000, None),
+        (0, -1, None),
+    ],
+)
+def test_times_are_of_the_years_1_to_9999(seconds: int, nanos: int, micros: int | None) -> None:
+    """Production says that the seconds exceed the limit for the field, in filters as in entities."""
+    value = Value()
+    value.timestamp_value.seconds, value.timestamp_value.nanos = seconds, nanos
+    if micros is None:
+        with pytest.raises(
+            RpcError, match=r"^INVALID_ARGUMENT: Timestamp (seconds|nanos) exceeds limit for field$"
+        ):
+            encode_value(value)
+    else:
+        assert encode_value(Value(integer_value=micros)) == encode_value(value)
+
+
 def test_decoding_appends_to_an_empty_path_only_what_was_encoded() -> None:
     """The empty path is the empty encoding."""
     key = Key()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from datastore_backends import PROJECT, DatastoreBackend
-from datastore_support import Low, by, identifiers, plain, properties, where
+from datastore_support import Low, all_of, by, identifiers, plain, properties, value_of, where
 from google.api_core import exceptions
 
 from fantasm_gcp.local.datastore import DatastoreServer
@@ -105,6 +105,19 @@ def test_property_names_have_limits(low: Low, name: str) -> None:
     """They are neither empty nor reserved nor over 1500 bytes."""
     with pytest.raises(exceptions.InvalidArgument):
         low.commit({"upsert": low.entity(low.key("K", 1), **{name: 1})})
+
+
+def test_embedded_properties_filter_and_sort_what_is_read(low: Low) -> None:
+    """By their path, in arrays too, and beside properties whose own names have the dots."""
+    for number, (inner, rank) in enumerate([(1, 5), (1, 4), (2, 3)], start=1):
+        deep = {"entity_value": {"properties": {"b": value_of(inner), "x": value_of(9)}}}
+        low.put("K", number, a={"entity_value": {"properties": {"a": deep}}}, r=rank)
+    low.put("K", 4, **{"a.a.b": 1, "r": 2})
+    low.put("K", 5, a=[{"entity_value": {"properties": {"a.b": value_of(1)}}}], r=1)
+    low.put("K", 6, a=1, r=0)
+    assert [5, 4, 2, 1] == identifiers(low.query("K", filter=where("a.a.b", "EQUAL", 1), order=by("r")))
+    both = all_of(where("a.a.b", "GREATER_THAN", 0), where("r", "LESS_THAN", 5))
+    assert [5, 4, 2, 3] == identifiers(low.query("K", filter=both, order=by("a.a.b", "r")))
 
 
 def test_an_entity_may_not_have_too_many_index_entries(low: Low) -> None:

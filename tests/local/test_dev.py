@@ -76,7 +76,7 @@ def test_memory_leaves_no_file(tmp_path, monkeypatch):
 def test_a_directory_belongs_to_one_at_a_time(tmp_path):
     """The second is told what to do, and leaves the first alone."""
     with LocalServers(tmp_path) as first:
-        with pytest.raises(OpenError, match=r"is in use, perhaps by another fantasm dev: stop that one, or"):
+        with pytest.raises(OpenError, match=r"another fantasm dev or fantasm emulator: stop that one, or"):
             LocalServers(tmp_path)
         assert listens(first.datastore_host)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -231,6 +232,18 @@ def test_what_the_application_answers_with_is_closed(opened: Served, pages: Page
 def test_framing_that_is_in_doubt_is_refused(opened: Served, request_: bytes, status: int) -> None:
     """And what only looks odd is not."""
     assert b"HTTP/1.1 %d " % status == opened.raw(request_)[:13]
+
+
+def test_a_client_of_tls_is_told_at_once_that_nobody_speaks_it(
+    opened: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In words that its library knows; otherwise it would wait for a handshake until its patience ends."""
+    context = ssl.create_default_context()
+    for _ in range(2):
+        with connect(opened) as sock, pytest.raises(ssl.SSLError, match="WRONG_VERSION_NUMBER"):
+            context.wrap_socket(sock, server_hostname="localhost")
+
+    assert ["a client speaks TLS"] == [each.getMessage()[:19] for each in caplog.records]
 
 
 def test_a_preface_may_come_in_pieces(opened: Served) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 
 import grpc
 import pytest
+from google.cloud.datastore_v1.types import CommitRequest
 from google.cloud.tasks_v2 import types
 from google.protobuf.empty_pb2 import Empty
 from google.rpc.status_pb2 import Status
 
 from fantasm_gcp.local.http import HttpService, Route, Transcoder
 from fantasm_gcp.local.http.statuses import HTTP_STATUS
+from fantasm_gcp.local.http.transcoding import fill_from_json
 from fantasm_gcp.local.rpc import MAX_MESSAGE_BYTES, LocalChannel, Method, RpcError, Service
 
 CreateTask: Any = types.CreateTaskRequest.pb()
@@ -295,6 +297,35 @@ def test_an_unexpected_error_is_logged_and_told_to_nobody(
         caught.value.code(),
         caught.value.details(),
     )
+
+
+@pytest.mark.parametrize("text", ["!!", "hello world!", "aGVs*bG8=", "ab=c"])
+def test_bytes_that_are_no_base64_are_refused_and_not_mended(echo: Echo, text: str) -> None:
+    """As Google refuses them; what is left of a text without its other characters is nobody's body."""
+    body = json.dumps({"task": {"httpRequest": {"body": text}}}).encode()
+
+    assert (
+        f"Invalid value at 'task.http_request.body' (TYPE_BYTES), Base64 decoding failed for \"{text}\""
+        == (echo.refused("POST", "/v2/projects/p/queues/q/tasks", body))
+    )
+
+
+@pytest.mark.parametrize("text", ["aGVsbG8=", "aGVsbG8", "aGVs\nbG8=\n"])
+def test_base64_may_be_without_padding_and_in_lines(echo: Echo, text: str) -> None:
+    """Of either alphabet, as the JSON mapping has it."""
+    body = json.dumps({"task": {"httpRequest": {"body": text}}}).encode()
+
+    assert echo.send("POST", "/v2/projects/p/queues/q/tasks", body)[0] == 200
+    assert echo.request.task.http_request.body == b"hello"
+
+
+def test_bytes_within_lists_and_maps_are_looked_at_too() -> None:
+    """With the place where they are."""
+    entity = {"properties": {"x": {"arrayValue": {"values": [{"blobValue": "YQ"}, {"blobValue": "*"}]}}}}
+    body = json.dumps({"mutations": [{"insert": entity}]}).encode()
+
+    with pytest.raises(RpcError, match=r"mutations\[0\]\.insert\.properties\[x\]\.array_value\.values\[1\]"):
+        fill_from_json(CommitRequest.pb()(), body)
 
 
 def test_in_one_process_bytes_that_do_not_parse_are_refused(echo: Echo) -> None:

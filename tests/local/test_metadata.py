@@ -264,7 +264,7 @@ def test_metadata_is_read_in_a_transaction() -> None:
     """It shows what is there when it is asked for."""
     server = DatastoreServer()
     low = Low(DatastoreBackend("local-inprocess", "", server=server, namespace=""))
-    transaction = {"transaction": low.begin()}
+    transaction = {"transaction": low.begin(read_only={})}
     low.put("K", 1, a=1)
     assert ["K"] == identifiers(low.query(KIND, read_options=transaction))
     low.commit(**transaction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
@@ -135,3 +136,23 @@ def test_a_batch_of_a_missing_queue_is_not_found() -> None:
     names = {"parent": QUEUE, "names": [task_name("a")]}
     assert refusal(lambda: client.batch_delete_tasks(request=names))[0] == "NOT_FOUND"
     server.close()
+
+
+def test_large_answers_are_not_all_remembered(server: TasksServer, client: Client) -> None:
+    """Beyond some megabytes the first are forgotten: asked again, their names are taken."""
+    body = b"x" * 1_000_000
+
+    def ask(number: int) -> Any:
+        tasks = [
+            http_task(f"t{number}-{each}", http_request={"url": "http://w.example/", "body": body})
+            for each in range(9)
+        ]
+        requests = [{"parent": QUEUE, "task": task, "response_view": "FULL"} for task in tasks]
+        request = {"parent": QUEUE, "requests": requests, "request_id": str(uuid.UUID(int=number))}
+        return client.batch_create_tasks(request=request)
+
+    for number in range(5):
+        ask(number)
+    assert 9 == len(ask(4).result().tasks)
+    with pytest.raises(exceptions.Aborted):
+        ask(0).result()

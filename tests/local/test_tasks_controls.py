@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -293,6 +294,26 @@ def test_whatever_makes_it_idle_wakes_who_waits(client: Client, server: TasksSer
     assert [how != "close"] == answers
 
 
+def test_a_delivery_asked_for_of_a_task_that_is_gone_wakes_who_waits(
+    client: Client, server: TasksServer
+) -> None:
+    """It was in flight until the next lease has found that there is nothing to deliver."""
+    create(client, "one")
+    server.run(task_name("one"))
+    server.drop(task_name("one"))
+    waiter = threading.Thread(target=server.wait_idle, daemon=True)
+    waiter.start()
+    while (frame := sys._current_frames().get(waiter.ident or 0)) is None or (
+        frame.f_code is not threading.Condition.wait.__code__
+    ):
+        pass
+
+    assert server.lease() is None
+    waiter.join(PATIENCE)
+
+    assert not waiter.is_alive()
+
+
 def test_waiting_sees_the_end_of_a_chain_that_a_dispatcher_runs() -> None:
     """Each task creates the next while it is in flight: there is no moment of idleness in between."""
     server = TasksServer()
@@ -455,8 +476,10 @@ def test_queues_and_tasks_are_seen_as_they_are(client: Client, server: TasksServ
 
     (queue,) = server.queues()
     assert (4, 1, START + 10) == (queue.depth, queue.in_flight, queue.next_due)
-    first = server.tasks(QUEUE, limit=2)
-    rest = server.tasks(QUEUE, after=first[-1].seq)
+    first, following = server.tasks(QUEUE, limit=2)
+    assert first[-1].seq == following
+    rest, following = server.tasks(QUEUE, after=following)
+    assert following is None
     assert ["a", "b", "c", "now"] == [each.name.rpartition("/")[2] for each in first + rest]
     assert [False, False, False, True] == [each.in_flight for each in first + rest]
     queue.message.rate_limits.max_dispatches_per_second = 1

@@ -61,7 +61,7 @@ def pages_of(server: TasksServer) -> Iterator[str]:
     yield "/attempts"
     for queue in server.queues():
         yield f"/queues/{queue.name}"
-        for task in server.tasks(queue.name):
+        for task in server.tasks(queue.name)[0]:
             yield f"/tasks/{task.name}"
 
 
@@ -322,6 +322,19 @@ def test_the_api_lists_tasks_page_by_page(client: Client, web: FlaskClient) -> N
         after = page["next"]
 
     assert [f"t{n:03}" for n in range(250)] == names
+
+
+def test_large_tasks_come_fewer_at_a_time(client: Client, web: FlaskClient) -> None:
+    """In the API and on the page of the queue, which are asked for every other second."""
+    body = b"x" * 1_000_000
+    for n in range(9):
+        create(client, f"t{n}", http_request={"url": "http://worker.example/", "body": body})
+
+    first = web.get("/api/tasks?queue=work").json
+    rest = web.get(f"/api/tasks?queue=work&after={first['next']}").json
+
+    assert (8, 1, None) == (len(first["tasks"]), len(rest["tasks"]), rest["next"])
+    assert f"after={first['next']}" in web.get("/queues/work").text
 
 
 @pytest.mark.parametrize(

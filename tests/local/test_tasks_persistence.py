@@ -14,6 +14,7 @@ from tasks_support import LOCATION, QUEUE, Clock, client_of, http_task, refusal,
 import fantasm_gcp
 from fantasm_gcp.errors import SettingsError
 from fantasm_gcp.local.tasks import Response, TasksServer
+from fantasm_gcp.local.tasks.store import Store
 
 CHILD = """
 import sys
@@ -126,6 +127,20 @@ def test_numbers_of_tasks_are_not_given_again_after_a_reset(tmp_path: Path) -> N
     server.close()
 
     assert seqs[0] < seqs[1]
+
+
+def test_a_full_disk_is_told_as_such_and_done_with_once_there_is_room() -> None:
+    """It ends the transaction itself: that there is none to roll back is not what went wrong."""
+    store = Store(None)
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(sqlite3.OperationalError, match="full"), store.transaction():
+        store.add_task("large", 1, 0, 0, bytes(1_000_000))
+    store._db.execute("PRAGMA max_page_count = 100000")
+    with store.transaction():
+        store.add_task("large", 1, 0, 0, bytes(1_000_000))
+    assert 1 == store.count(None)
+    store.close()
 
 
 def test_a_file_belongs_to_one_server_at_a_time(tmp_path: Path) -> None:

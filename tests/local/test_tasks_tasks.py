@@ -455,6 +455,29 @@ def test_tasks_are_listed_page_by_page(client: Client) -> None:
     assert [names[:2], names[2:4], names[4:]] == [[task.name for task in page.tasks] for page in pages]
 
 
+def test_a_page_of_large_tasks_is_one_that_a_client_with_the_limit_of_grpc_can_take(client: Client) -> None:
+    """Fewer tasks than asked for, each once; without bodies, more of them."""
+    body = b"x" * 1_000_000
+    names = [create(client, http(body=body)).name for _ in range(5)]
+
+    full = list(client.list_tasks(request={"parent": QUEUE, "response_view": "FULL"}).pages)
+    basic = client.list_tasks(request={"parent": QUEUE})
+
+    assert [names[:3], names[3:]] == [[task.name for task in page.tasks] for page in full]
+    assert all(type(page).pb(page).ByteSize() < 4 * 1024 * 1024 for page in full)
+    assert (names, "") == ([task.name for task in basic.tasks], basic.next_page_token)
+
+
+def test_a_listing_without_bodies_reads_no_more_than_it_can_hold(client: Client) -> None:
+    """A thousand tasks of a megabyte are not taken into memory to show their names."""
+    body = b"x" * 1_000_000
+    names = [create(client, http(body=body)).name for _ in range(35)]
+
+    pages = list(client.list_tasks(request={"parent": QUEUE}).pages)
+
+    assert [names[:33], names[33:]] == [[task.name for task in page.tasks] for page in pages]
+
+
 def test_a_listing_goes_on_past_what_was_deleted_meanwhile(client: Client) -> None:
     """Deleting the last task seen loses none of the rest."""
     for n in range(4):

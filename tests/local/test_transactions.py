@@ -15,7 +15,7 @@ from google.api_core import exceptions
 
 from fantasm_gcp.local.datastore import DatastoreServer
 from fantasm_gcp.local.datastore.committing import MAX_WAITING
-from fantasm_gcp.local.datastore.transactions import IDLE_LIFETIME
+from fantasm_gcp.local.datastore.transactions import IDLE_LIFETIME, MAX_CHANGED_BYTES
 
 START = 1_800_000_000.0
 PATIENCE = 30.0
@@ -174,6 +174,31 @@ def test_a_query_meets_no_more_than_it_has_read(low: Low, changed: int, aborted:
         low.commit({"upsert": low.entity(low.key("X", 1))}, transaction=transaction)
 
 
+def test_a_query_up_to_a_cursor_meets_what_would_come_before_it(low: Low) -> None:
+    """Though its last result lies further ahead: nothing was there between them, and that was read."""
+    for number in (1, 3, 9):
+        low.put("K", number, v=number)
+    end = low.query("K", order=by("v"), limit=3).batch.end_cursor
+    low.commit({"delete": low.key("K", 9)})
+    transaction = low.begin()
+    found = low.query("K", order=by("v"), end_cursor=end, **inside(transaction))
+    assert [1, 3] == identifiers(found)
+    low.put("K", 7, v=7)
+    with pytest.raises(exceptions.Aborted):
+        low.commit({"upsert": low.entity(low.key("X", 1))}, transaction=transaction)
+
+
+def test_a_query_that_only_counts_what_it_skips_meets_one_more(low: Low) -> None:
+    """Clients count with an offset and a limit of zero: what comes behind the last one counts too."""
+    low.put("K", 1, v=1)
+    transaction = low.begin()
+    found = low.query("K", order=by("v"), offset=1000, limit=0, **inside(transaction))
+    assert 1 == found.batch.skipped_results
+    low.put("K", 2, v=2)
+    with pytest.raises(exceptions.Aborted):
+        low.commit({"upsert": low.entity(low.key("X", 1))}, transaction=transaction)
+
+
 def test_what_leaves_a_querys_results_meets_it(low: Low) -> None:
     """An entity that the filter no longer lets through was a result."""
     low.put("K", 1, v=1)
@@ -191,6 +216,40 @@ def test_a_write_that_changes_nothing_meets_nobody(low: Low) -> None:
     low.lookup(low.key("K", 1), **inside(transaction))
     low.put("K", 1, v=1)
     low.commit({"upsert": low.entity(low.key("K", 1), v=2)}, transaction=transaction)
+
+
+def test_what_large_changes_a_transaction_may_meet_is_forgotten_in_time(low: Low) -> None:
+    """It is ABORTED then, whatever it has read: memory is not for ever."""
+    transaction = low.begin()
+    text = {"string_value": "x" * 1_000_000, "exclude_from_indexes": True}
+    for number in range(1 + MAX_CHANGED_BYTES // 2_000_000):
+        low.put("Other", 1, v=number, text=text)
+    within = low.begin()
+    low.commit({"upsert": low.entity(low.key("K", 2))}, transaction=within)
+    low.put("Other", 1, v=-1, text=text)
+    with pytest.raises(exceptions.Aborted):
+        low.commit({"upsert": low.entity(low.key("K", 1))}, transaction=transaction)
+
+
+def test_what_has_expired_is_forgotten_by_those_who_only_write(low: Low, clock: Clock) -> None:
+    """A client that died in a transaction has nobody remember changes for it."""
+    transaction = low.begin()
+    low.put("K", 1, v=1)
+    clock.now += IDLE_LIFETIME + 1
+    low.put("K", 1, v=2)
+    clock.now -= IDLE_LIFETIME + 1
+    with pytest.raises(exceptions.InvalidArgument, match="expired"):
+        low.commit(transaction=transaction)
+
+
+def test_a_metadata_query_meets_every_change_of_its_database(low: Low) -> None:
+    """Which kinds there are shows the present, so a transaction that has asked must not build on it."""
+    low.put("K", 1, v=1)
+    transaction = low.begin()
+    assert ["K"] == identifiers(low.query("__kind__", **inside(transaction)))
+    low.put("Other", 1, v=1)
+    with pytest.raises(exceptions.Aborted):
+        low.commit({"upsert": low.entity(low.key("X", 1))}, transaction=transaction)
 
 
 def test_changes_before_a_transaction_do_not_meet_it(low: Low) -> None:
@@ -298,6 +357,43 @@ def test_the_past_outlives_a_restart_and_not_its_hour(tmp_path: Any, clock: Cloc
         low.put("Other", 1, v=number)
     (kept,) = server._store.select("SELECT count(*) FROM past", ()).fetchone()
     assert 2 == kept  # of Other: its own hour has just begun
+    server.close()
+
+
+def test_the_past_of_large_entities_does_not_fill_a_disk(clock: Clock) -> None:
+    """The oldest of it goes, and what is still there reads as it was."""
+    server = DatastoreServer(clock=clock)
+    server._store.most_past_bytes = 1_000_000
+    low = client_of(server)
+    moments = []
+    for number in range(30):
+        clock.now += 1
+        text = {"string_value": "x" * 100_000, "exclude_from_indexes": True}
+        moments.append(low.put("K", 1, v=number, text=text).update_time)
+        (size,) = server._store.select("SELECT coalesce(sum(length(body)), 0) FROM past", ()).fetchone()
+        assert 1_000_000 >= size
+    assert 27 == value(low, low.key("K", 1), **at(moments[27]))
+    with pytest.raises(exceptions.FailedPrecondition, match="too old"):
+        low.lookup(low.key("K", 1), **at(moments[1]))
+    server.close()
+
+
+def test_a_commit_that_is_undone_does_not_read_the_past() -> None:
+    """Inserts that come second are an everyday thing, and the past may be long."""
+    server = DatastoreServer()
+    low = client_of(server)
+    for number in range(4):
+        low.commit(*({"upsert": low.entity(low.key("K", id_), v=number)} for id_ in range(1, 501)))
+    counted = [0]
+
+    def count() -> None:
+        counted[0] += 1
+
+    server._store._db.set_progress_handler(count, 10)
+    with pytest.raises(exceptions.AlreadyExists):
+        low.commit({"insert": low.entity(low.key("K", 1), v=1)})
+    server._store._db.set_progress_handler(None, 0)
+    assert 1500 > 10 * counted[0]
     server.close()
 
 
@@ -437,6 +533,18 @@ def test_a_writer_that_waited_too_long_is_aborted(clock: Clock) -> None:
         low.commit({"upsert": low.entity(low.key("K", 1), v=2)}, {"upsert": low.entity(low.key("K", 2), v=2)})
     assert [1] == identifiers(low.query("K"))
     assert 1 == value(low, low.key("K", 1))
+    server.close()
+
+
+def test_a_transaction_that_has_expired_holds_nobody_up(clock: Clock) -> None:
+    """Though nobody has asked for it since."""
+    server = DatastoreServer(clock=clock, pessimistic=True, lock_seconds=0)
+    low = client_of(server)
+    low.put("K", 1, v=1)
+    low.lookup(low.key("K", 1), **inside(low.begin()))
+    clock.now += IDLE_LIFETIME + 1
+    low.put("K", 1, v=2)
+    assert 2 == value(low, low.key("K", 1))
     server.close()
 
 

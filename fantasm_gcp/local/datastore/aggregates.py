@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from fantasm_gcp.local.datastore.entities import indexed_values
+from fantasm_gcp.local.datastore.entities import indexed_values, with_outer
 from fantasm_gcp.local.datastore.keys import is_reserved
 from fantasm_gcp.local.datastore.messages import Entity, invalid
 from fantasm_gcp.local.datastore.metadata import METADATA_KINDS
@@ -68,6 +68,8 @@ def aggregate(
         operand.up_to.value if operator == "count" and operand.HasField("up_to") else _NO_LIMIT
         for _, operator, operand in aggregations
     ]
+    if moment is not None and moment >= store.clock:
+        moment = None  # nothing was written since
     count = _count_in_sql(store, query, max(bounds)) if not names and moment is None else None
     numbers: dict[str, list[int | float]] = {name: [] for name in names}
     if count is None:
@@ -108,12 +110,13 @@ def _last(query: Query, bound: int) -> int | None:
 
 def _aggregated(store: Store, query: Query, names: tuple[str, ...], moment: int | None) -> Iterator[Any]:
     """The entities of a query that have all the properties: offset and limit count these alone."""
+    wanted, looked_at = set(names), with_outer(names)
     for row in results(store, query, moment):
         if not names:
             yield None
             continue
         entity = Entity.FromString(stored_of(store, query, row.path, moment).body)
-        if indexed_values(entity).keys() >= set(names):
+        if indexed_values(entity, looked_at).keys() >= wanted:
             yield entity
 
 

@@ -75,6 +75,7 @@ class Committer:
         """Carries out a ``CommitRequest``; its transaction is over then, but for a rollback if it failed."""
         transactional = _is_transactional(request)
         prepared = _prepare_all(request, transactional)
+        self._transactions.expire(self._clock())  # what has expired locks nothing, and needs no changes
         transaction = None
         if transactional and request.WhichOneof("transaction_selector") == "transaction":
             database = (request.project_id, request.database_id)
@@ -132,7 +133,8 @@ class Committer:
                 raise _BlockedError(holders[0])
         for later in holders:
             later.doomed = True
-        self._transactions.note(writer.changes)
+        if not self._pessimistic:
+            self._transactions.note(writer.changes)
         response.index_updates = writer.index_updates
         return now
 

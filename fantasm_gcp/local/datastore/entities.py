@@ -7,7 +7,7 @@ entity by its own properties under ``outer.inner``. Limits are those of the docu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fantasm_gcp.local.datastore.keys import MAX_NAME_BYTES, check_path, is_reserved
@@ -87,35 +87,44 @@ def _check_length(name: str, size: int, excluded: bool) -> None:
         raise invalid(f'The value of property "{name}" is longer than {limit} bytes.')
 
 
-def indexed_values(entity: Any) -> Indexed:
-    """What the indexes hold of a stored entity.
+def indexed_values(entity: Any, names: Collection[str] | None = None) -> Indexed:
+    """What the indexes hold of a stored entity: of all its properties, or at least of those of these names.
 
+    Names of embedded properties must have those of what they are in beside them, see :func:`with_outer`.
     Raises INVALID_ARGUMENT when that is more than 20,000 entries.
     """
     found: dict[str, set[bytes]] = {}
-    _collect(entity, "", found)
+    _collect(entity, "", names, found)
     if sum(map(len, found.values())) > MAX_INDEX_ENTRIES:
         raise invalid(f"an entity may have at most {MAX_INDEX_ENTRIES} index entries")
     return {name: sorted(values) for name, values in found.items()}
 
 
-def _collect(entity: Any, prefix: str, found: dict[str, set[bytes]]) -> None:
+def with_outer(names: Collection[str]) -> frozenset[str]:
+    """Names of properties, and of those in which they may be embedded: ``a`` and ``a.b`` for ``a.b.c``."""
+    outer = {name[:at] for name in names for at, letter in enumerate(name) if letter == "."}
+    return frozenset(outer.union(names))
+
+
+def _collect(entity: Any, prefix: str, names: Collection[str] | None, found: dict[str, set[bytes]]) -> None:
     for name, value in entity.properties.items():
-        if value.exclude_from_indexes:
-            continue
         path = prefix + name
+        if (names is not None and path not in names) or value.exclude_from_indexes:
+            continue
         if value.WhichOneof(type_of) != "array_value":
-            _collect_value(path, value, found)
+            _collect_value(path, value, names, found)
         elif value.array_value.values:
             for element in value.array_value.values:
                 if not element.exclude_from_indexes:
-                    _collect_value(path, element, found)
+                    _collect_value(path, element, names, found)
         else:
             found.setdefault(path, set()).add(NULL)
 
 
-def _collect_value(path: str, value: Any, found: dict[str, set[bytes]]) -> None:
+def _collect_value(
+    path: str, value: Any, names: Collection[str] | None, found: dict[str, set[bytes]]
+) -> None:
     if value.WhichOneof(type_of) == "entity_value":
-        _collect(value.entity_value, path + ".", found)
+        _collect(value.entity_value, path + ".", names, found)
     else:
         found.setdefault(path, set()).add(encode_value(value))

@@ -14,14 +14,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fantasm_gcp.local.datastore.filters import Conjunction
-from fantasm_gcp.local.datastore.keys import end_of_element
 from fantasm_gcp.local.datastore.masks import KEY_NAME
 from fantasm_gcp.local.datastore.query import Query
 
 ENTRIES_PER_READ = 1000
 """How many index entries an aggregation reads at the price of one entity ("Pricing", retrieved 2026-11)."""
-
-_AFTER_DESCENDANTS = b"\xff"
 
 
 def aggregated_names(aggregations: Iterable[tuple[str, str, Any]]) -> tuple[str, ...]:
@@ -71,7 +68,7 @@ def fill_aggregation_stats(metrics: Any, counted: int, seconds: float) -> None:
 
 def _plans(query: Query, part: Conjunction, aggregated: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Scopes and columns of the indexes for one alternative of the filter."""
-    scope = "Includes ancestors" if _has_ancestor(part) else "Collection Group"
+    scope = "Includes ancestors" if part.ancestor is not None else "Collection Group"
     equal = dict.fromkeys(name for name, _ in part.equals)
     orders = {name: descending for name, descending in query.orders if name not in equal}
     by_key = orders.pop(KEY_NAME)
@@ -87,20 +84,6 @@ def _plans(query: Query, part: Conjunction, aggregated: tuple[str, ...]) -> Iter
 def _columns(columns: Iterable[tuple[str, bool]], by_key: bool) -> str:
     named = [*columns, ("__name__", by_key)]
     return f"({', '.join(name + (' DESC' if descending else ' ASC') for name, descending in named)})"
-
-
-def _has_ancestor(part: Conjunction) -> bool:
-    """Whether the keys of an alternative are bounded by those of one entity's descendants."""
-    high = part.path.high
-    if high is None or not high.endswith(_AFTER_DESCENDANTS):
-        return False
-    ancestor, at = high[: -len(_AFTER_DESCENDANTS)], 0
-    try:
-        while at < len(ancestor):
-            at = end_of_element(ancestor, at)
-    except ValueError:
-        return False  # the last byte was part of a key that a comparison names
-    return True
 
 
 def _fill(metrics: Any, returned: int, reads: int, seconds: float) -> None:

@@ -61,6 +61,20 @@ class Range:
         highs = [high for high in (self.high, other.high) if high is not None]
         return Range(max(lows, default=None), min(highs, default=None), self.excluded | other.excluded)
 
+    @property
+    def only(self) -> bytes | None:
+        """The one value it is bounded to, if it is."""
+        return self.low if self.low is not None and self.high == self.low + _JUST_AFTER else None
+
+    @property
+    def pieces(self) -> list[Range]:
+        """The same values as ranges that leave nothing out, in order."""
+        if not self.excluded:
+            return [self]
+        inner = sorted(value for value in self.excluded if value in Range(self.low, self.high))
+        lows = [self.low, *(value + _JUST_AFTER for value in inner)]
+        return [Range(low, high) for low, high in zip(lows, [*inner, self.high], strict=True)]
+
 
 EVERYTHING = Range()
 
@@ -84,8 +98,7 @@ class Conjunction:
     @property
     def names_one_key(self) -> bool:
         """Whether a filter says what the key is."""
-        low, high = self.path.low, self.path.high
-        return self.compares_key and low is not None and high == low + _JUST_AFTER
+        return self.compares_key and self.path.only is not None
 
     def fixed(self) -> dict[str, list[bytes]]:
         """The values that equalities demand, of the properties that have no inequality."""

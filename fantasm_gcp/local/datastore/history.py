@@ -11,8 +11,6 @@ import heapq
 from collections.abc import Iterator
 from operator import attrgetter
 
-from fantasm_gcp.local.datastore.entities import indexed_values
-from fantasm_gcp.local.datastore.messages import Entity
 from fantasm_gcp.local.datastore.query import Query, Row
 from fantasm_gcp.local.datastore.scan import scan
 from fantasm_gcp.local.datastore.store import Store
@@ -41,6 +39,6 @@ def _overwritten(store: Store, query: Query, scope: int, moment: int) -> list[Ro
     return sorted(
         row
         for path, body in store.overwritten_since(scope, moment, kind)
-        for row in query.rows(indexed_values(Entity.FromString(body)), path)
+        for row in query.rows_of(body, path)
         if row.position > query.start and (query.end is None or row.position <= query.end)
     )

@@ -59,12 +59,16 @@ class Walk:
         shown = all(name in query.exploded or name == KEY_NAME for name, _ in self.tail)
         return shown and (alone or bool(query.exploded))
 
-    def bounds(self, part: Conjunction) -> Range:
-        """Between which values of entries the alternative's results are."""
+    def bounds(self, part: Conjunction) -> list[Range]:
+        """Between which values of entries the alternative's results are, in the order of the index."""
         name, inverted = self.tail[0]
         if name == KEY_NAME:
-            return self._around_keys(part.path, inverted)
-        wanted = part.ranges.get(name, EVERYTHING)
+            return [self._around_keys(part.path, inverted)]
+        pieces = part.ranges.get(name, EVERYTHING).pieces
+        found = [self._around_values(piece, inverted) for piece in pieces]
+        return found[::-1] if inverted else found
+
+    def _around_values(self, wanted: Range, inverted: bool) -> Range:
         low, high = self.prefix, self.prefix + AFTER_VALUES
         for bound, is_low in ((wanted.low, True), (wanted.high, False)):
             if bound is None:

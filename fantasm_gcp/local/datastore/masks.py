@@ -18,9 +18,9 @@ from fantasm_gcp.local.datastore.messages import Entity, invalid
 KEY_NAME = "__key__"
 MAX_PATH_NAMES = 20
 
-_PLAIN, _QUOTED = r"[A-Za-z_][A-Za-z0-9_]*+", r"`(?:[^`\\]++|\\.)++`"
+_PLAIN, _QUOTED = r"[A-Za-z_][A-Za-z0-9_]*", r"`(?:[^`\\]|\\.)+`"
 _NAME = re.compile(f"{_PLAIN}|{_QUOTED}", re.DOTALL)
-_PATH = re.compile(rf"(?:{_PLAIN}|{_QUOTED})(?:\.(?:{_PLAIN}|{_QUOTED}))*+", re.DOTALL)
+_PATH = re.compile(rf"(?:{_PLAIN}|{_QUOTED})(?:\.(?:{_PLAIN}|{_QUOTED}))*", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 

@@ -40,6 +40,9 @@ AllocateIdsResponse = types.AllocateIdsResponse.pb()
 ReserveIdsRequest = types.ReserveIdsRequest.pb()
 ReserveIdsResponse = types.ReserveIdsResponse.pb()
 
+_SECONDS = range(-62_135_596_800, 253_402_300_800)
+_NANOS = range(1_000_000_000)
+
 
 def invalid(message: str) -> RpcError:
     """The refusal of a request that can never succeed: INVALID_ARGUMENT."""
@@ -58,5 +61,12 @@ def set_time(timestamp: Any, micros: int) -> None:
 
 
 def micros_of(timestamp: Any) -> int:
-    """Microseconds since the epoch of a protobuf ``Timestamp``; finer parts are rounded down."""
+    """Microseconds since the epoch of a protobuf ``Timestamp``; finer parts are rounded down.
+
+    Raises INVALID_ARGUMENT for what no ``Timestamp`` may be: outside of the years 1 to 9999.
+    """
+    if timestamp.seconds not in _SECONDS:
+        raise invalid("Timestamp seconds exceeds limit for field")
+    if timestamp.nanos not in _NANOS:
+        raise invalid("Timestamp nanos exceeds limit for field")
     return int(timestamp.seconds) * 1_000_000 + int(timestamp.nanos) // 1000

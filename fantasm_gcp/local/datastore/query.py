@@ -19,11 +19,11 @@ from math import prod
 from typing import Any, NamedTuple
 
 from fantasm_gcp.local.datastore.cursors import read_cursor
-from fantasm_gcp.local.datastore.entities import Indexed
+from fantasm_gcp.local.datastore.entities import Indexed, indexed_values, with_outer
 from fantasm_gcp.local.datastore.filters import EVERYTHING, Conjunction, parse_filter
 from fantasm_gcp.local.datastore.keys import Partition, is_reserved
 from fantasm_gcp.local.datastore.masks import KEY_NAME
-from fantasm_gcp.local.datastore.messages import invalid, unimplemented
+from fantasm_gcp.local.datastore.messages import Entity, invalid, unimplemented
 from fantasm_gcp.local.datastore.metadata import METADATA_KINDS, check_metadata_query
 from fantasm_gcp.local.datastore.query_rules import check_query_rules
 from fantasm_gcp.local.datastore.values import END_OF_PATH, invert
@@ -51,7 +51,8 @@ class Query:
 
     ``orders`` is complete and names the key exactly once. ``exploded`` are the projected and distinct
     properties. ``start`` is the position after which results begin, ``end`` the last one allowed. ``kind``
-    is empty for a query over all kinds. ``asked`` are the orders that the request itself names.
+    is empty for a query over all kinds. ``asked`` are the orders that the request itself names. ``named`` are
+    all properties that decide about results, as :func:`indexed_values` takes them.
     """
 
     partition: Partition
@@ -66,12 +67,17 @@ class Query:
     end: bytes | None
     offset: int
     limit: int | None
-    asked: tuple[Order, ...] = ()
+    asked: tuple[Order, ...]
+    named: frozenset[str]
 
     @property
     def by_key_only(self) -> bool:
         """Whether the key alone gives the order."""
         return len(self.orders) == 1
+
+    def rows_of(self, body: bytes, path: bytes) -> list[Row]:
+        """The results that an entity gives, of its serialized message; as :meth:`rows`."""
+        return self.rows(indexed_values(Entity.FromString(body), self.named), path)
 
     def rows(self, indexed: Indexed, path: bytes) -> list[Row]:
         """The results an entity gives, sorted: none when it fails the filter or lacks a sorted property."""
@@ -140,7 +146,7 @@ def parse_query(query: Any, partition: Partition) -> Query:
     if kind in METADATA_KINDS:
         check_metadata_query(query, kind)
     exploded = tuple(dict.fromkeys(projected + distinct))
-    _check_names(query, exploded, alternatives)
+    named = _checked_names(query, exploded, alternatives)
     asked = _asked(query)
     orders = _orders(asked, alternatives, exploded, distinct)
     _check_distinct(orders, distinct)
@@ -167,6 +173,7 @@ def parse_query(query: Any, partition: Partition) -> Query:
         query.offset,
         limit,
         asked,
+        with_outer(named),
     )
 
 
@@ -183,10 +190,13 @@ def _kind(query: Any) -> str:
     return kind
 
 
-def _check_names(query: Any, exploded: tuple[str, ...], alternatives: tuple[Conjunction, ...]) -> None:
+def _checked_names(
+    query: Any, exploded: tuple[str, ...], alternatives: tuple[Conjunction, ...]
+) -> tuple[str, ...]:
     ordered = [order.property.name for order in query.order]
     filtered = [name for part in alternatives for name in (*part.ranges, *(name for name, _ in part.equals))]
-    for name in (*exploded, *ordered, *filtered):
+    named = tuple(dict.fromkeys((*exploded, *ordered, *filtered)))
+    for name in named:
         if not name:
             raise invalid("The property.name is the empty string.")
         if name != KEY_NAME and is_reserved(name):
@@ -195,6 +205,7 @@ def _check_names(query: Any, exploded: tuple[str, ...], alternatives: tuple[Conj
         raise invalid("__key__ cannot be a distinct property.")
     if {name for part in alternatives for name, _ in part.equals} & set(exploded):
         raise invalid("cannot use projection on a property with an equality filter")
+    return named
 
 
 def _asked(query: Any) -> tuple[Order, ...]:

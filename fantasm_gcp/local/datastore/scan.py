@@ -21,11 +21,9 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from operator import attrgetter, itemgetter
 
-from fantasm_gcp.local.datastore.entities import indexed_values
 from fantasm_gcp.local.datastore.filters import EVERYTHING, Conjunction, Range
-from fantasm_gcp.local.datastore.index_walk import Walk, find_walk, joint_equalities
+from fantasm_gcp.local.datastore.index_walk import Reached, Walk, find_walk, joint_equalities
 from fantasm_gcp.local.datastore.masks import KEY_NAME
-from fantasm_gcp.local.datastore.messages import Entity
 from fantasm_gcp.local.datastore.query import Query, Row
 from fantasm_gcp.local.datastore.store import KIND_LIST, Store
 from fantasm_gcp.local.datastore.values import END_OF_PATH, first_value, invert
@@ -122,7 +120,7 @@ class Scanner:
         stored = self._store.get(self._scope, path)
         if stored is None:
             raise sqlite3.DatabaseError("the index names an entity that is not there")
-        return self._query.rows(indexed_values(Entity.FromString(stored.body)), path)
+        return self._query.rows_of(stored.body, path)
 
     # -- by key
 
@@ -211,23 +209,30 @@ class Scanner:
     def _along(self, index: Walk) -> Iterator[Row]:
         query, part = self._query, self._part
         certain = [index.tells(query, several) for several in (0, 1)]
-        wanted, reached = index.bounds(part), index.reached(query, part)
-        entries: Iterable[_IndexRow]
-        if reached is None:
-            entries = self._ordered(index.number, index.backward, wanted, part.path)
-        else:
-            at, key = reached.value, reached.key
-            here = Range(at, at + b"\x00") & wanted
-            keys = part.path if key is None else part.path & Range(low=key + b"\x00")
-            beyond = Range(high=at) if index.backward else Range(low=at if key is None else at + b"\x00")
-            entries = chain(
-                () if key is None else self._ordered(index.number, index.backward, here, keys),
-                self._ordered(index.number, index.backward, beyond & wanted, part.path),
-            )
+        bounds, reached = index.bounds(part), index.reached(query, part)
+        entries: Iterator[_IndexRow] = chain.from_iterable(
+            self._ordered(index.number, index.backward, wanted, keys)
+            for wanted, keys in self._from(index, bounds, reached)
+        )
         for value, path, several in entries:
             row = index.row(query, part, value, path)
             if row is not None and (certain[several] or row in self._read(path)):
                 yield row
+
+    def _from(
+        self, index: Walk, bounds: list[Range], reached: Reached | None
+    ) -> Iterator[tuple[Range, Range]]:
+        """What is to be read of an index, in turn: between which values, and there between which keys."""
+        keys = self._part.path
+        for wanted in reversed(bounds) if index.backward else bounds:
+            if reached is None:
+                yield wanted, keys
+                continue
+            at, key = reached.value, reached.key
+            if key is not None and at in wanted:
+                yield Range(at, at + b"\x00"), keys & Range(low=key + b"\x00")
+            low = at if key is None else at + b"\x00"
+            yield wanted & (Range(high=at) if index.backward else Range(low=low)), keys
 
     # -- along the first sorted property
 
@@ -244,8 +249,6 @@ class Scanner:
             leading = invert(value) if descending else value
             if query.end is not None and leading > query.end:
                 return
-            if value in wanted.excluded:
-                continue
             if alone:
                 yield from self._alone(leading, value, group)
             else:
@@ -281,11 +284,13 @@ class Scanner:
         """Entries by value, those of one value by key, of entities that meet the equalities."""
         others = self._by_selectivity()
         if descending:
-            yield from self._backward(number, wanted, keys, others)
+            for piece in reversed(wanted.pieces):
+                yield from self._backward(number, piece, keys, others)
             return
-        # Not ``yield from``: that would close the SQLite cursor, which fails once the database is closed.
-        for row in self._select_ordered(number, wanted, keys, others, ""):  # noqa: UP028
-            yield row
+        for piece in wanted.pieces:
+            # Not ``yield from``: it would close the SQLite cursor, which fails once the database is closed.
+            for row in self._select_ordered(number, piece, keys, others, ""):  # noqa: UP028
+                yield row
 
     def _backward(
         self, number: int, wanted: Range, keys: Range, others: list[tuple[int, bytes]]
@@ -318,6 +323,8 @@ class Scanner:
 
 
 def _between(column: str, wanted: Range) -> tuple[str, _Parameters]:
+    if wanted.only is not None:  # not as a range: that would hide from SQLite that the next column sorts
+        return f" AND {column} = ?", [wanted.only]
     sql, parameters = "", _Parameters()
     if wanted.low is not None:
         sql, parameters = f" AND {column} >= ?", [wanted.low]

@@ -45,7 +45,7 @@ from fantasm_gcp.local.datastore.mutations import allocate_id
 from fantasm_gcp.local.datastore.query import Query, parse_query
 from fantasm_gcp.local.datastore.query_rules import check_aggregated
 from fantasm_gcp.local.datastore.results import fill_batch
-from fantasm_gcp.local.datastore.store import MOST_PAST, PAST_MICROS, Store
+from fantasm_gcp.local.datastore.store import MOST_PAST, MOST_PAST_BYTES, PAST_MICROS, Store
 from fantasm_gcp.local.datastore.transactions import Transaction, Transactions, contention
 from fantasm_gcp.local.rpc import Method, RpcError, Service
 
@@ -54,6 +54,7 @@ log = logging.getLogger("fantasm_gcp.local.datastore")
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
 MAX_LOOKUP_KEYS = 1000
 NO_MORE_RESULTS = 3  # QueryResultBatch.MoreResultsType
+_STOPPED = frozenset({1, 2})  # NOT_FINISHED, MORE_RESULTS_AFTER_LIMIT
 
 
 class DatastoreServer:
@@ -293,7 +294,7 @@ class DatastoreServer:
             raise RpcError(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 "The requested read_time is too old: what was overwritten is kept for an hour, "
-                f"and at most {MOST_PAST} versions of it.",
+                f"and at most {MOST_PAST} versions of it or {MOST_PAST_BYTES} bytes.",
             )
         self._issued = max(self._issued, moment)
         return moment
@@ -348,8 +349,12 @@ class DatastoreServer:
 
 
 def _read_part(query: Query, batch: Any) -> Query:
-    """The part of a query that has been read: as far as its last result, if there may be more."""
-    if batch.more_results == NO_MORE_RESULTS:
+    """The part of a query that has been read: as far as its last result, if it stopped there.
+
+    It has been read to its end when its results end before the limit, at an end cursor too, or before the
+    offset is reached.
+    """
+    if batch.more_results not in _STOPPED or batch.skipped_results < query.offset:
         return query
     return replace(query, end=read_cursor(batch.end_cursor, query.orders))
 

@@ -31,6 +31,9 @@ PAST_MICROS = 3600 * 1_000_000
 MOST_PAST = 50_000
 """How many earlier versions of entities are kept at most."""
 
+MOST_PAST_BYTES = 256 * 1024 * 1024
+"""How long these may be together: entities of a mebibyte would fill a disk before they are too many."""
+
 KIND_LIST = 0
 """The property number under which every entity of a kind has one entry with an empty value."""
 
@@ -90,6 +93,7 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
         self.composites: Mapping[str, tuple[CompositeIndex, ...]] = {}
+        self.most_past_bytes = MOST_PAST_BYTES
         name = ":memory:" if path is None else os.fspath(path)
         try:
             self._db = sqlite3.connect(
@@ -100,6 +104,7 @@ class Store:
         try:
             self._open(name)
             self._forget()
+            self._past_bytes = self._measured()
         except sqlite3.Error as error:
             self._db.close()
             raise OSError(f"cannot open {name}, perhaps it is in use: {error}") from error
@@ -134,8 +139,10 @@ class Store:
         self._properties: dict[str, int] = {}
         row = self._db.execute("SELECT version, clock, ids, complete_from FROM counters").fetchone()
         self.version, self.clock, self._ids, self.complete_from = map(int, row)
-        (kept,) = self._db.execute("SELECT coalesce(max(seq) - min(seq) + 1, 0) FROM past").fetchone()
-        self._past = int(kept)
+        # Each alone, or SQLite would read the whole table, for every commit that is undone.
+        (first,) = self._db.execute("SELECT min(seq) FROM past").fetchone()
+        (last,) = self._db.execute("SELECT max(seq) FROM past").fetchone()
+        self._past = 0 if first is None else last - first + 1
 
     def close(self) -> None:
         """Closes the file; a second call does nothing."""
@@ -147,11 +154,13 @@ class Store:
             for table in _TABLES:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # names of our own tables
             self.complete_from = self.clock
+            self._past_bytes = 0
         self._forget()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """All writes inside are applied, or, when the block raises, none."""
+        past_bytes = self._past_bytes
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -165,6 +174,7 @@ class Store:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             self._forget()
+            self._past_bytes = past_bytes
             raise
 
     def scope(self, partition: Partition, *, create: bool = False) -> int | None:
@@ -279,27 +289,36 @@ class Store:
         self._db.execute("DELETE FROM entities WHERE scope = ? AND key = ?", (scope, key))
         self.remove_entries(kind, key, [(KIND_LIST, b"", 0)])
 
+    def _measured(self) -> int:
+        """The bytes of all earlier versions."""
+        (size,) = self._db.execute("SELECT coalesce(sum(length(body)), 0) FROM past").fetchone()
+        return int(size)
+
     def _keep(self, scope: int, key: bytes, until: int) -> None:
-        self._db.execute(
+        (size,) = self._db.execute(
             "INSERT INTO past (scope, key, kind, version, created, updated, body, until)"
             " SELECT scope, key, kind, version, created, updated, body, ? FROM entities"
-            " WHERE scope = ? AND key = ?",
+            " WHERE scope = ? AND key = ? RETURNING length(body)",
             (until, scope, key),
-        )
+        ).fetchone()
         self._past += 1
+        self._past_bytes += size
 
     def _thin_past(self) -> None:
         """Forgets what is too old or too much, a part at a time: a commit never pays for a whole hour."""
-        if self._past <= MOST_PAST and self.clock - self.complete_from <= PAST_MICROS + _THIN_MICROS:
+        young = self.clock - self.complete_from <= PAST_MICROS + _THIN_MICROS
+        if young and self._past <= MOST_PAST and self._past_bytes <= self.most_past_bytes:
             return
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM past").fetchone()
         (aged,) = self._db.execute(
             "SELECT coalesce(max(seq), 0) FROM past WHERE until <= ?", (self.clock - PAST_MICROS,)
         ).fetchone()
         first = max(aged, last - MOST_PAST + _THIN_ROWS if self._past > MOST_PAST else 0)
+        if self._past_bytes > self.most_past_bytes:
+            first = max(first, last - self._past // 2)
         (until,) = self._db.execute("SELECT max(until) FROM past WHERE seq <= ?", (first,)).fetchone()
         self._db.execute("DELETE FROM past WHERE seq <= ?", (first,))
-        self._past = last - first
+        self._past, self._past_bytes = last - first, self._measured()
         self.complete_from = max(self.complete_from, until or 0, self.clock - PAST_MICROS)
 
     def add_entries(self, kind: int, key: bytes, entries: Iterable[Entry]) -> None:

@@ -24,12 +24,14 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from operator import attrgetter
+from typing import Any
 
 import grpc
 
 from fantasm_gcp.local.datastore.entities import indexed_values
 from fantasm_gcp.local.datastore.keys import Partition
 from fantasm_gcp.local.datastore.messages import Entity, invalid
+from fantasm_gcp.local.datastore.metadata import METADATA_KINDS
 from fantasm_gcp.local.datastore.query import Query
 from fantasm_gcp.local.rpc import RpcError
 
@@ -37,7 +39,9 @@ LIFETIME = 270.0
 IDLE_LIFETIME = 60.0
 MAX_OPEN = 10_000
 MAX_CHANGES = 20_000
-"""Changes remembered at most; a transaction that began before the oldest of them is ABORTED at its commit."""
+MAX_CHANGED_BYTES = 64 * 1024 * 1024
+"""Changes remembered at most, and the bytes of what they changed: a transaction that began before the oldest
+of them is ABORTED at its commit."""
 
 _ID_BYTES = 16
 _CONTENTION = (
@@ -61,6 +65,10 @@ class Change:
     path: bytes
     before: bytes | None
     after: bytes | None
+
+    @property
+    def size(self) -> int:
+        return len(self.before or b"") + len(self.after or b"")
 
 
 @dataclass(slots=True, eq=False)
@@ -89,25 +97,29 @@ class Transaction:
 
     def met_by(self, change: Change) -> bool:
         """Whether a change touches what it has read."""
-        return (change.partition, change.path) in self.keys or any(
-            _touches(change, query) for query in self.queries
-        )
+        if (change.partition, change.path) in self.keys:
+            return True
+        queries = [query for query in self.queries if _concerns(change, query)]
+        if not queries:
+            return False
+        if any(query.kind in METADATA_KINDS for query in queries):
+            return True
+        versions = [Entity.FromString(body) for body in (change.before, change.after) if body is not None]
+        return any(_finds(query, entity, change.path) for query in queries for entity in versions)
 
 
-def _touches(change: Change, query: Query) -> bool:
-    if query.partition != change.partition or query.kind not in ("", change.kind):
-        return False
-    versions = (body for body in (change.before, change.after) if body is not None)
-    rows = (row for body in versions for row in query.rows(_indexed(body), change.path))
-    return any(row.position > query.start and _within(row.position, query.end) for row in rows)
+def _concerns(change: Change, query: Query) -> bool:
+    """Whether a change may touch a query's results: for metadata, any change of the database may."""
+    if query.kind in METADATA_KINDS:
+        return query.partition[:2] == change.partition[:2]
+    return query.partition == change.partition and query.kind in ("", change.kind)
 
 
-def _indexed(body: bytes) -> dict[str, list[bytes]]:
-    return dict(indexed_values(Entity.FromString(body)))
-
-
-def _within(position: bytes, end: bytes | None) -> bool:
-    return end is None or position <= end
+def _finds(query: Query, entity: Any, path: bytes) -> bool:
+    rows = query.rows(indexed_values(entity, query.named), path)
+    return any(
+        row.position > query.start and (query.end is None or row.position <= query.end) for row in rows
+    )
 
 
 class Transactions:
@@ -116,6 +128,7 @@ class Transactions:
     def __init__(self) -> None:
         self._open: OrderedDict[bytes, Transaction] = OrderedDict()  # the longest unused first
         self._changes: deque[Change] = deque()
+        self._changed_bytes = 0
         self._complete_from = 0
         self.begun = 0
 
@@ -170,20 +183,28 @@ class Transactions:
         """Closes a transaction: its id means nothing from now on. Idempotent."""
         self._open.pop(transaction.id, None)
         if not self._open:
-            self._changes.clear()
+            self._forget_changes()
 
     def clear(self) -> None:
         """Closes every transaction."""
         self._open.clear()
+        self._forget_changes()
+
+    def _forget_changes(self) -> None:
         self._changes.clear()
+        self._changed_bytes = 0
 
     def note(self, changes: Iterable[Change]) -> None:
         """Remembers what a commit has changed, if a transaction is open that may want to know."""
         if not self._open:
             return
-        self._changes.extend(changes)
-        while len(self._changes) > MAX_CHANGES:
-            self._complete_from = self._changes.popleft().moment
+        for change in changes:
+            self._changes.append(change)
+            self._changed_bytes += change.size
+        while len(self._changes) > MAX_CHANGES or self._changed_bytes > MAX_CHANGED_BYTES:
+            oldest = self._changes.popleft()
+            self._changed_bytes -= oldest.size
+            self._complete_from = oldest.moment
 
     def check(self, transaction: Transaction) -> None:
         """Raises ABORTED when a change has met a transaction since it began."""

@@ -86,7 +86,10 @@ class LocalServers:
             door = Door(host, port, f"{HOST}:{inner}", front)
         except OSError as error:
             server.stop(None)
-            raise OpenError(f"port {port} of {host} cannot be used: {error.strerror or error}") from error
+            raise OpenError(
+                f"port {port} of {host} cannot be used ({_plainly(error)}): stop what listens there, "
+                "or choose another port, 0 for a free one"
+            ) from error
         self._closing.callback(door.close)
         # Stopped first, while calls in flight can still be answered through the door.
         self._closing.callback(lambda: server.stop(_GRACE).wait(_STOP_SECONDS))
@@ -101,6 +104,11 @@ class LocalServers:
         for queue in queues.named:
             if queue.name not in present:
                 self._tasks.declare_queue(queue)
+
+    def clock_shift(self) -> float:
+        """By how many seconds the clock of Cloud Tasks is ahead of this machine's."""
+        assert self._tasks is not None
+        return self._tasks.clock().shift
 
     def datastore_channel(self) -> grpc.Channel:
         """A channel to the Datastore server that stays in the process."""
@@ -178,6 +186,11 @@ def _open_tasks(directory: Path | None, opening: Opening) -> TasksServer:
         raise OpenError(f"{path} cannot be used: {error}") from error
 
 
+def _plainly(error: OSError) -> str:
+    """What the system calls an error; the standard library may have added to it."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
 def _refused(path: Path | None, error: OSError) -> OpenError:
     """What stands in the way of a file; in use is by far the most frequent."""
     if path is None:
@@ -186,7 +199,7 @@ def _refused(path: Path | None, error: OSError) -> OpenError:
         return OpenError(f"the data directory {path.parent} is not writable")
     if "locked" in str(error):
         return OpenError(
-            f"the data in {path.parent} is in use, perhaps by another fantasm dev: "
+            f"the data in {path.parent} is in use, perhaps by another fantasm dev or fantasm emulator: "
             "stop that one, or choose another directory with --data"
         )
     return OpenError(f"{path} cannot be used: {error.__cause__ or error}")

@@ -18,11 +18,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fantasm_gcp.local.http.connection import Connection, Patience
+from fantasm_gcp.local.http.statuses import JSON, render_json_error
 from fantasm_gcp.local.http.tunnel import BUFFER_BYTES, Tunnel
 
 log = logging.getLogger("fantasm_gcp.local.http")
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+_HANDSHAKE = b"\x16"  # the first byte of TLS, and of no request of HTTP
 
 MAX_CONNECTIONS: Final = 240
 """Connections at a time. Each takes up to three files of the process, which may often have 1024 at most."""
@@ -80,6 +83,7 @@ class Door:
         self._served: dict[Connection, threading.Thread] = {}
         self._lock = threading.Lock()
         self._stopping = False
+        self._told_of_tls = False
         self._expire_at = 0.0
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._selector.register(self._listening, selectors.EVENT_READ, None)
@@ -170,7 +174,8 @@ class Door:
                 sock.close()
                 continue
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with suppress(OSError):  # some systems refuse it for a peer that has gone already
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             newcomer = _Newcomer(sock, time.monotonic())
             self._newcomers[newcomer] = None
             self._selector.register(sock, selectors.EVENT_READ, newcomer)
@@ -182,6 +187,9 @@ class Door:
             self._drop(newcomer)
             return
         newcomer.said += said
+        if newcomer.said.startswith(_HANDSHAKE):
+            self._refuse_tls(newcomer)
+            return
         if len(newcomer.said) < len(PREFACE) and PREFACE.startswith(newcomer.said):
             return
         del self._newcomers[newcomer]
@@ -190,6 +198,16 @@ class Door:
             self._join(newcomer)
         else:
             self._serve(newcomer)
+
+    def _refuse_tls(self, newcomer: _Newcomer) -> None:
+        """Answers at once, in the open: clients of TLS take that for a wrong version, and wait no longer."""
+        if not self._told_of_tls:
+            self._told_of_tls = True
+            log.warning("a client speaks TLS to port %d: use http://, or an insecure channel", self.port)
+        body = render_json_error(400, "This port does not speak TLS: use http://.", "INVALID_ARGUMENT")
+        head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}\r\n"
+        newcomer.sock.send(f"{head}Connection: close\r\n\r\n".encode() + body)
+        self._drop(newcomer)
 
     def _join(self, newcomer: _Newcomer) -> None:
         try:

@@ -6,8 +6,10 @@ for every API (``alt``, ``fields``, ``prettyPrint``, ``key`` and so on), of whic
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -35,6 +37,11 @@ _JSON_STRINGS = frozenset(
 _FIELD_MASK = "google.protobuf.FieldMask"
 _UNKNOWN_FIELD = re.compile(r'has no field named "(.*?)" at "\w+\.?(.*?)"\.\n', re.DOTALL)
 _MAX_REASON = 500
+_MAX_SHOWN = 100
+
+# Of both alphabets, with padding or without, and broken into lines as some programs do. How long it may be is
+# what Parse sees to.
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]*(?:=\s*){0,2}")
 
 Parameters = list[tuple[str, str]]
 
@@ -77,8 +84,62 @@ def fill_from_json(message: Any, body: bytes) -> None:
         raise bad_request("Invalid JSON payload received. It is no object.")
     try:
         json_format.Parse(text, message)
+        if _has_bytes(message.DESCRIPTOR):
+            _check_bytes(message.DESCRIPTOR, json.loads(text), "")
     except _NOT_JSON as error:
         raise bad_request(_explain(error)) from error
+
+
+@cache
+def _has_bytes(descriptor: Descriptor) -> bool:
+    """Whether a message may hold a field of bytes, in itself or further in."""
+    seen, left = {descriptor.full_name}, [descriptor]
+    while left:
+        for field in left.pop().fields:
+            if field.type == FieldDescriptor.TYPE_BYTES:
+                return True
+            if field.message_type is not None and field.message_type.full_name not in seen:
+                seen.add(field.message_type.full_name)
+                left.append(field.message_type)
+    return False
+
+
+def _check_bytes(descriptor: Descriptor, given: Mapping[str, Any], path: str) -> None:
+    """Refuses bytes that are not base64: Parse leaves out what is none, and takes the rest for the value.
+
+    ``given`` is the JSON of a message that was parsed, so its names and kinds are right.
+    """
+    for name, value in given.items():
+        field = descriptor.fields_by_camelcase_name.get(name) or descriptor.fields_by_name.get(name)
+        if field is not None:
+            for place, item in _items(field, value, f"{path}.{field.name}" if path else field.name):
+                _check_item(field, item, place)
+
+
+def _items(field: FieldDescriptor, value: Any, path: str) -> Iterable[tuple[str, Any]]:
+    """Where a field holds what: one value, those of a list, or those of a map."""
+    if isinstance(value, list):
+        return ((f"{path}[{index}]", item) for index, item in enumerate(value))
+    if isinstance(value, dict) and field.message_type is not None and _is_map(field.message_type):
+        return ((f"{path}[{key}]", item) for key, item in value.items())
+    return [(path, value)]
+
+
+def _check_item(field: FieldDescriptor, item: Any, path: str) -> None:
+    if field.message_type is not None and _is_map(field.message_type):
+        field = field.message_type.fields_by_name["value"]
+    if field.type == FieldDescriptor.TYPE_BYTES and isinstance(item, str):
+        if _BASE64.fullmatch(item) is None:
+            shown = item[:_MAX_SHOWN]
+            raise bad_request(
+                f"Invalid value at '{path}' (TYPE_BYTES), Base64 decoding failed for \"{shown}\""
+            )
+    elif isinstance(item, dict) and field.message_type is not None and _has_bytes(field.message_type):
+        _check_bytes(field.message_type, item, path)
+
+
+def _is_map(descriptor: Descriptor) -> bool:
+    return bool(descriptor.GetOptions().map_entry)
 
 
 # Parse says that it wraps the others; not every release of protobuf does.

@@ -5,8 +5,8 @@ request                                    answer, and the fields of a JSON obje
 =========================================  ============================================================
 ``GET queues``                             ``queues``: state, depth, in flight, next due of each
 ``GET queues/QUEUE``                       one of them
-``GET tasks?queue=QUEUE``                  ``tasks`` by creation, 100 at a time; ``next`` is the ``after`` of
-                                           the next request, or null
+``GET tasks?queue=QUEUE``                  ``tasks`` by creation, 100 at a time, large ones fewer; ``next`` is
+                                           the ``after`` of the next request, or null
 ``GET tasks/TASK``                         one of them, with headers and body
 ``GET attempts``                           ``in_flight``, and ``ended``: the last 200, the last one first
 ``GET faults``                             ``faults`` that are set and not used up
@@ -86,9 +86,8 @@ class Api:
         if not queue:
             raise BadRequest("Say of which queue: api/tasks?queue=QUEUE.")
         with explained():
-            found = self._server.tasks(resolve_queue(self._server, queue), after, TASKS + 1)
-        more = found[TASKS - 1].seq if len(found) > TASKS else None
-        return _answer({"tasks": [_task(each) for each in found[:TASKS]], "next": more})
+            found, following = self._server.tasks(resolve_queue(self._server, queue), after, TASKS)
+        return _answer({"tasks": [_task(each) for each in found], "next": following})
 
     def task(self, task: str) -> Response:
         """One task."""

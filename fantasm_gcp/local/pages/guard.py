@@ -11,7 +11,7 @@ from werkzeug.exceptions import Forbidden
 
 NOT_LOCAL = (
     "This server answers under the names of this machine only: open it as http://127.0.0.1 or "
-    "http://localhost, with its port."
+    "http://localhost, with its port. With fantasm emulator, --name=HOST allows one more."
 )
 FROM_ELSEWHERE = (
     "This request was made by a page of another site, so nothing was done: open the address itself to do it, "

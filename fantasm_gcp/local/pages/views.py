@@ -82,9 +82,8 @@ class Views:
         with explained():
             name = resolve_queue(self._server, queue)
             found = self._server.queue(name)
-            tasks = self._server.tasks(name, after, TASKS + 1)
-            following = tasks[TASKS - 1].seq if len(tasks) > TASKS else None
-            return self._page("queue.html", queue=found, tasks=tasks[:TASKS], next=following, after=after)
+            tasks, following = self._server.tasks(name, after, TASKS)
+            return self._page("queue.html", queue=found, tasks=tasks, next=following, after=after)
 
     def task(self, task: str) -> Response:
         """A task with headers, body and its last attempts; of one that is over, what is remembered."""

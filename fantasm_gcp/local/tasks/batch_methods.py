@@ -22,19 +22,21 @@ from fantasm_gcp.local.tasks.times import fill
 _MOST_CREATES = 100
 _MOST_DELETES = 1000
 _REMEMBERED_OPERATIONS = 1000
+_REMEMBERED_BYTES = 32 * 1024 * 1024
 
 
 class BatchMethods:
     """BatchCreateTasks and BatchDeleteTasks: not atomic, each request of a batch succeeds or fails by itself.
 
     A batch with the ``request_id`` of an earlier one is answered with the earlier one's operation; the last
-    1,000 are remembered, as long as the process lives.
+    1,000 are remembered, or fewer if they are large, as long as the process lives.
     """
 
     def __init__(self, state: State, tasks: TaskMethods) -> None:
         self._state = state
         self._tasks = tasks
         self._operations: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
+        self._bytes = 0
 
     def methods(self) -> dict[str, Method]:
         """The methods by their names in the API."""
@@ -46,6 +48,7 @@ class BatchMethods:
     def clear(self) -> None:
         """Forgets the operations, with the lock held."""
         self._operations.clear()
+        self._bytes = 0
 
     def batch_create_tasks(self, request: Any) -> Any:
         """Creates up to 100 tasks of one queue."""
@@ -73,11 +76,16 @@ class BatchMethods:
                 operation = carry_out(request, now)
                 operation.name = f"{request.parent.partition('/queues/')[0]}/operations/{uuid.uuid4()}"
                 operation.done = True
-            if request.request_id:
-                self._operations[key] = operation
-                if len(self._operations) > _REMEMBERED_OPERATIONS:
-                    self._operations.popitem(last=False)
+                if request.request_id:
+                    self._remember(key, operation)
             return operation
+
+    def _remember(self, key: tuple[str, str, str], operation: Any) -> None:
+        self._operations[key] = operation
+        self._bytes += operation.ByteSize()
+        while len(self._operations) > _REMEMBERED_OPERATIONS or self._bytes > _REMEMBERED_BYTES:
+            _, forgotten = self._operations.popitem(last=False)
+            self._bytes -= forgotten.ByteSize()
 
     def _create(self, request: Any, now: int) -> Any:
         queue = self._state.queue_for_tasks(request.parent, now)

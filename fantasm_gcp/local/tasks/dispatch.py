@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from datetime import UTC, datetime
 
 from fantasm_gcp.local.tasks.deliveries import Attempt, Deliver, Response
 from fantasm_gcp.local.tasks.schedule import Outcome
@@ -126,8 +125,8 @@ def _log(attempt: Attempt, answer: str, outcome: Outcome, took: float) -> None:
 
 
 def _render(outcome: Outcome) -> str:
-    if outcome.result == "retry" and outcome.next_time is not None:
-        return f"next at {datetime.fromtimestamp(outcome.next_time, UTC).isoformat(timespec='milliseconds')}"
+    if outcome.wait is not None:
+        return f"next in {outcome.wait:.3g} s"
     return {
         "exhausted": "out of attempts, task deleted",
         "overlapped": "another attempt is in flight",

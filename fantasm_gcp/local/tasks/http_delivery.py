@@ -73,7 +73,14 @@ class HttpDelivery:
     def _connect(self, url: SplitResult, expires: float) -> DeadlineSocket:
         if not url.hostname:
             raise ConnectionError(f"{url.geturl()} has no host")
-        connected = connect(url.hostname, url.port or _PORTS[url.scheme], expires)
+        port = url.port or _PORTS[url.scheme]
+        try:
+            connected = connect(url.hostname, port, expires)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConnectionError(f"nobody answers at {url.hostname}:{port}: {reason}") from error
         if url.scheme == "https":
             if self._context is None:
                 self._context = ssl.create_default_context()

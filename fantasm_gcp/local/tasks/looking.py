@@ -14,6 +14,8 @@ from fantasm_gcp.local.tasks.store import NO_ANSWER, TaskRow
 from fantasm_gcp.local.tasks.task_methods import TaskMethods
 from fantasm_gcp.local.tasks.times import seconds
 
+_MOST_BYTES = 8 * 1024 * 1024  # of tasks in one answer, their bodies included
+
 
 @dataclass(frozen=True, slots=True)
 class ClockSnapshot:
@@ -90,11 +92,14 @@ class Looking:
             queue = self._state.queue(name)
             return self._show(queue, {queue.number: self._state.store.count(queue.number)})
 
-    def tasks(self, queue: str, after: int = 0, limit: int = 100) -> list[TaskSnapshot]:
-        """Up to ``limit`` tasks of a queue with a ``seq`` above ``after``, in the order of their creation."""
+    def tasks(self, queue: str, after: int = 0, limit: int = 100) -> tuple[list[TaskSnapshot], int | None]:
+        """Up to ``limit`` tasks of a queue with a ``seq`` above ``after``, in the order of their creation.
+
+        And the ``seq`` after which to go on, None when these are the last. Large tasks come fewer at a time.
+        """
         with self._state.call():
-            rows = self._state.store.page(self._state.queue(queue).number, after, limit)
-        return [_show_task(row) for row in rows]
+            rows, more = self._state.store.page(self._state.queue(queue).number, after, limit, _MOST_BYTES)
+        return [_show_task(row) for row in rows], rows[-1].seq if more else None
 
     def task(self, name: str) -> TaskSnapshot:
         """A task; ``RpcError`` NOT_FOUND when there is none of that name."""

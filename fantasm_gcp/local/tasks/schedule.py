@@ -25,7 +25,8 @@ from fantasm_gcp.local.tasks.times import micros, seconds
 class Outcome:
     """What became of a task when an attempt at it ended.
 
-    ``succeeded`` and ``exhausted``: it is deleted. ``retry``: it is due at ``next_time``, in seconds.
+    ``succeeded`` and ``exhausted``: it is deleted. ``retry``: it is due at ``next_time``, in seconds, so many
+    seconds ahead as ``wait`` says.
     ``overlapped``: the attempt failed while another one at the same task was in flight, or is to follow it as
     was asked; that one will decide.
     ``ignored``: the attempt had ended before, or its task is gone.
@@ -33,6 +34,7 @@ class Outcome:
 
     result: Literal["succeeded", "retry", "exhausted", "overlapped", "ignored"]
     next_time: float | None = None
+    wait: float | None = None
 
 
 _IGNORED = Outcome("ignored")
@@ -255,7 +257,7 @@ class Schedule:
             return Outcome("exhausted")
         self._state.store.end_attempt(row, now, status, executions, due)
         opened.queue.offer(due, row.seq)
-        return Outcome("retry", seconds(due))
+        return Outcome("retry", seconds(due), seconds(max(0, due - now)))
 
     def _may_begin(self, queue: LiveQueue, now: int) -> bool:
         return queue.running and not queue.full and queue.bucket.opens_at(now) <= now
@@ -307,6 +309,7 @@ class Schedule:
             if self._open[attempt.id].done or self._state.store.task_numbered(attempt.seq) is not None:
                 return attempt
             self._close(attempt)
+            self._state.changed.notify_all()  # it was in flight: who waits for idleness looks again
         return None
 
     def _law(self, opened: _Open) -> RetryLaw:

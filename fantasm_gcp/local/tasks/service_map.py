@@ -41,7 +41,7 @@ class ServiceMap:
 
 
 def parse_services(texts: Iterable[str]) -> dict[str, str]:
-    """``worker=http://127.0.0.1:8081`` and the like as what :class:`ServiceMap` takes.
+    """``worker=http://127.0.0.1:8090`` and the like as what :class:`ServiceMap` takes.
 
     A text without a key is for ``default``. Raises ``ValueError``, also for a key given twice.
     """
@@ -74,5 +74,5 @@ def _checked(key: str, base: str) -> str:
     except ValueError:
         usable = False
     if not usable or parts.query or parts.fragment or re.search(r"[\s\x00-\x1f]", base):
-        raise ValueError(f"{base!r} is no URL of a service: write http://127.0.0.1:8081 or the like")
+        raise ValueError(f"{base!r} is no URL of a service: write http://127.0.0.1:8090 or the like")
     return base.rstrip("/")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,7 +138,8 @@ class Store:
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # a full disk, for one, has ended it already
+                self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 
@@ -233,13 +234,25 @@ class Store:
         row = self._db.execute(f"SELECT {_ROW} FROM tasks WHERE seq = ?", (seq,)).fetchone()  # noqa: S608  # a constant
         return None if row is None else TaskRow(*row)
 
-    def page(self, queue: int, after: int, limit: int) -> list[TaskRow]:
-        """Up to ``limit`` tasks of a queue with numbers above ``after``, in that order."""
-        rows = self._db.execute(
+    def page(self, queue: int, after: int, limit: int, most_bytes: int) -> tuple[list[TaskRow], bool]:
+        """Up to ``limit`` tasks of a queue with numbers above ``after``, in order, and whether more follow.
+
+        Fewer when their messages have more than ``most_bytes`` together, but one at least, if there is one.
+        """
+        found = self._db.execute(
             f"SELECT {_ROW} FROM tasks WHERE queue = ? AND seq > ? ORDER BY seq LIMIT ?",  # noqa: S608  # a constant
-            (queue, after, limit),
+            (queue, after, limit + 1),
         )
-        return [TaskRow(*row) for row in rows]
+        rows: list[TaskRow] = []
+        size = 0
+        with closing(found):
+            for row in found:
+                task = TaskRow(*row)
+                size += len(task.task)
+                if rows and (len(rows) == limit or size > most_bytes):
+                    return rows, True
+                rows.append(task)
+        return rows, False
 
     def head(self, queue: int) -> tuple[int, int] | None:
         """When the first waiting task of a queue is due, and its number."""

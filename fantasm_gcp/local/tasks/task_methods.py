@@ -18,6 +18,8 @@ from fantasm_gcp.local.tasks.task_config import complete_task
 from fantasm_gcp.local.tasks.task_view import show_new_task, show_task
 
 _MOST_TASKS = 1000
+_MOST_FULL_BYTES = 3 * 1024 * 1024  # a page that clients with gRPC's own limit, 4 MiB, can take
+_MOST_READ_BYTES = 32 * 1024 * 1024  # bodies that are read and not shown
 _MOST_DIGITS = 18  # of a number that SQLite can hold
 
 
@@ -40,14 +42,15 @@ class TaskMethods:
         }
 
     def list_tasks(self, request: Any) -> Any:
-        """The tasks of a queue, page by page, in the order of their creation."""
+        """The tasks of a queue, page by page, in the order of their creation; large ones fewer at a time."""
         size = parse_page_size(request.page_size, _MOST_TASKS)
         last = parse_token(request.parent, request.page_token)
         with self._state.call():
             queue = self._state.queue(request.parent)
-            rows = self._state.store.page(queue.number, _parse_number(last), size + 1)
-        token = render_token(request.parent, str(rows[size - 1].seq)) if len(rows) > size else ""
-        tasks = [show_task(row, request.response_view) for row in rows[:size]]
+            most = _MOST_FULL_BYTES if request.response_view == messages.FULL else _MOST_READ_BYTES
+            rows, more = self._state.store.page(queue.number, _parse_number(last), size, most)
+        token = render_token(request.parent, str(rows[-1].seq)) if more else ""
+        tasks = [show_task(row, request.response_view) for row in rows]
         return messages.ListTasksResponse(tasks=tasks, next_page_token=token)
 
     def get_task(self, request: Any) -> Any:
