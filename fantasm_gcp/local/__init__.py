@@ -1,1 +1,1 @@
-"""The local mode: servers of the Cloud Tasks and Datastore gRPC APIs that need nothing but pip."""
+"""The local mode: servers of the Cloud Tasks and Datastore APIs, over gRPC and HTTP, from pip alone."""
