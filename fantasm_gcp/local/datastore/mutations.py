@@ -150,7 +150,7 @@ class Writer:
     def _delete(self, scope: int, kind: int, path: bytes, stored: Stored, item: Prepared) -> None:
         entries = self._entries(indexed_values(Entity.FromString(stored.body)), item.kind, path)
         self._store.remove_entries(kind, path, entries)
-        self._store.delete(scope, path, kind, self._now)
+        self._store.delete(scope, path, kind, stored, self._now)
         self._note(item, path, stored.body, None, len(entries) + 1)
 
     def _write(
@@ -169,7 +169,7 @@ class Writer:
             self._store.add_entries(kind, path, new_entries)
             self._note(item, path, None, body, len(new_entries) + 1)
         else:
-            self._store.replace(scope, path, written)
+            self._store.replace(scope, path, kind, stored, written)
             old_entries = self._entries(indexed_values(old), item.kind, path)
             gone, added = old_entries - new_entries, new_entries - old_entries
             self._store.remove_entries(kind, path, gone)

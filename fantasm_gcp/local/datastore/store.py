@@ -54,10 +54,9 @@ INSERT INTO counters VALUES (0, 0, 0);
 """
 _PAST = """
 CREATE TABLE past (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, scope INTEGER, key BLOB, kind INTEGER, version INTEGER,
-  created INTEGER, updated INTEGER, body BLOB, until INTEGER);
+  seq INTEGER PRIMARY KEY, scope INTEGER, key BLOB, kind INTEGER, version INTEGER, created INTEGER,
+  updated INTEGER, body BLOB, until INTEGER);
 CREATE INDEX past_by_key ON past (scope, key, until);
-CREATE INDEX past_by_time ON past (until);
 ALTER TABLE counters ADD COLUMN complete_from INTEGER NOT NULL DEFAULT 0;
 UPDATE counters SET complete_from = clock;
 """
@@ -245,12 +244,12 @@ class Store:
 
     def overwritten_since(self, scope: int, moment: int, kind: int | None) -> Iterator[tuple[bytes, bytes]]:
         """Key and body of what was there at a moment and is no longer so; ``None`` stands for all kinds."""
-        of_kind, numbers = ("", ()) if kind is None else (" AND kind = ?", (kind,))
-        return self._db.execute(
-            # The plus keeps SQLite from the index by key: what was changed lately is a few rows by time.
-            f"SELECT key, body FROM past WHERE until > ? AND updated <= ? AND +scope = ?{of_kind}",  # noqa: S608  # a constant
-            (moment, moment, scope, *numbers),
-        )
+        rows = self._db.execute("SELECT scope, kind, key, body, updated, until FROM past ORDER BY seq DESC")
+        for row_scope, row_kind, key, body, updated, until in rows:
+            if until <= moment:
+                return  # rows are added as time goes on: all others are older
+            if row_scope == scope and kind in (None, row_kind) and updated <= moment:
+                yield key, body
 
     def updated(self, scope: int, key: bytes) -> int | None:
         """When an entity was last changed; ``None`` when there is none."""
@@ -275,17 +274,17 @@ class Store:
         )
         self._db.execute("INSERT INTO entries VALUES (?, ?, x'', ?, 0)", (kind, KIND_LIST, key))
 
-    def replace(self, scope: int, key: bytes, stored: Stored) -> None:
-        """Overwrites an entity that is there."""
-        self._keep(scope, key, stored.updated)
+    def replace(self, scope: int, key: bytes, kind: int, old: Stored, stored: Stored) -> None:
+        """Overwrites an entity that is there, ``old``."""
+        self._keep(scope, key, kind, old, stored.updated)
         self._db.execute(
             "UPDATE entities SET version = ?, created = ?, updated = ?, body = ? WHERE scope = ? AND key = ?",
             (*stored, scope, key),
         )
 
-    def delete(self, scope: int, key: bytes, kind: int, moment: int) -> None:
-        """Removes an entity that is there, which was so until that moment."""
-        self._keep(scope, key, moment)
+    def delete(self, scope: int, key: bytes, kind: int, old: Stored, moment: int) -> None:
+        """Removes an entity that is there, ``old``, and was so until that moment."""
+        self._keep(scope, key, kind, old, moment)
         self._db.execute("DELETE FROM entities WHERE scope = ? AND key = ?", (scope, key))
         self.remove_entries(kind, key, [(KIND_LIST, b"", 0)])
 
@@ -294,15 +293,14 @@ class Store:
         (size,) = self._db.execute("SELECT coalesce(sum(length(body)), 0) FROM past").fetchone()
         return int(size)
 
-    def _keep(self, scope: int, key: bytes, until: int) -> None:
-        (size,) = self._db.execute(
+    def _keep(self, scope: int, key: bytes, kind: int, old: Stored, until: int) -> None:
+        self._db.execute(
             "INSERT INTO past (scope, key, kind, version, created, updated, body, until)"
-            " SELECT scope, key, kind, version, created, updated, body, ? FROM entities"
-            " WHERE scope = ? AND key = ? RETURNING length(body)",
-            (until, scope, key),
-        ).fetchone()
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (scope, key, kind, *old, until),
+        )
         self._past += 1
-        self._past_bytes += size
+        self._past_bytes += len(old.body)
 
     def _thin_past(self) -> None:
         """Forgets what is too old or too much, a part at a time: a commit never pays for a whole hour."""
@@ -310,9 +308,10 @@ class Store:
         if young and self._past <= MOST_PAST and self._past_bytes <= self.most_past_bytes:
             return
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM past").fetchone()
-        (aged,) = self._db.execute(
-            "SELECT coalesce(max(seq), 0) FROM past WHERE until <= ?", (self.clock - PAST_MICROS,)
+        kept = self._db.execute(
+            "SELECT seq FROM past WHERE until > ? ORDER BY seq LIMIT 1", (self.clock - PAST_MICROS,)
         ).fetchone()
+        aged = last if kept is None else kept[0] - 1
         first = max(aged, last - MOST_PAST + _THIN_ROWS if self._past > MOST_PAST else 0)
         if self._past_bytes > self.most_past_bytes:
             first = max(first, last - self._past // 2)
