@@ -208,7 +208,7 @@ def test_a_query_without_its_index_is_refused_with_the_stanza(tmp_path, monkeypa
 
 
 def test_data_outlives_a_kill(tmp_path, monkeypatch):
-    """Entities and tasks, after SIGKILL."""
+    """Entities and tasks, after SIGKILL; and a clock that was moved ahead, which is said."""
     (tmp_path / "queue.yaml").write_text("queue:\n- name: q\n  rate: 0/s\n")
     with Child(tmp_path, "emulator", *FREE) as child:
         child.await_line("serving")
@@ -220,9 +220,11 @@ def test_data_outlives_a_kill(tmp_path, monkeypatch):
             made = tasks_client(channel).create_task(
                 parent=f"{PARENT}/queues/q", task={"http_request": {"url": "http://localhost/"}}
             )
+        post(f"http://{addresses['CLOUD_TASKS_EMULATOR_HOST']}/api/clock/advance", seconds=3600)
         child.process.send_signal(signal.SIGKILL)
         child.await_end()
-    with emulator(tmp_path) as (addresses, _):
+    with emulator(tmp_path) as (addresses, child):
+        assert any(line.startswith("clock      of tasks is 1:00:00 ahead") for line in child.said)
         monkeypatch.setenv("DATASTORE_EMULATOR_HOST", addresses["DATASTORE_EMULATOR_HOST"])
         client = datastore.Client(project="local")
         assert client.get(client.key("K", 1)) is not None
