@@ -123,6 +123,9 @@ SERVED: dict[str, Fields] = {
     "distinct": {"projection": properties("b"), "distinct_on": [{"name": "b"}]},
     "distinct and another": {"projection": properties("a", "b"), "distinct_on": [{"name": "a"}]},
     "keys alone": {"projection": properties("__key__"), "filter": eq("a"), "order": by("-b")},
+    "alternatives of one property each": {"filter": any_of(eq("a"), eq("c"))},
+    "alternatives with ranges of one property": {"filter": any_of(above("b"), eq("b"))},
+    "an alternative that is sorted by another's range": {"filter": any_of(eq("a"), above("b"))},
 }
 
 REFUSED: dict[str, tuple[Fields, str]] = {
@@ -173,6 +176,7 @@ REFUSED: dict[str, tuple[Fields, str]] = {
         {"filter": any_of(eq("a"), eq("c")), "order": by("-b")},
         "c -b",
     ),
+    "an alternative sorted by another's range": ({"filter": any_of(eq("c"), above("b"))}, "c b"),
     "values of a list": ({"filter": where("c", "IN", [1, 2]), "order": by("-b")}, "c -b"),
 }
 

@@ -86,8 +86,9 @@ def require_index(indexes: Iterable[CompositeIndex], query: Query, aggregated: I
 
 def needed_index(query: Query, part: Conjunction, aggregated: tuple[str, ...] = ()) -> Needed | None:
     """What a composite index must hold for one alternative; ``None`` when built-in indexes serve it."""
-    ranged = set(part.ranges)
     equal = set(part.fixed())
+    # A range in one alternative sorts the results of all of them.
+    ranged = {name for each in query.alternatives for name in each.ranges} - equal | set(part.ranges)
     orders = [] if part.names_one_key else [order for order in query.asked if order[0] not in equal]
     sorted_by = {name for name, _ in orders}
     shown = {name for name in (*query.exploded, *aggregated) if name not in ranged | equal | sorted_by}
