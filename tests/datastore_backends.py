@@ -84,6 +84,7 @@ EMULATOR_GAPS = {
     "transforms": "the emulator silently ignores property transforms",
     "masks": "the emulator silently ignores property masks of mutations",
     "rollback": "the emulator keeps a transaction open when its commit fails",
+    "moments": "the emulator aborts read-only transactions whose reads were changed",
 }
 
 FIRESTORE_GAPS = {

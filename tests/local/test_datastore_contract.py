@@ -471,6 +471,39 @@ def _assert_over(low: Low, transaction: bytes) -> None:
             call()
 
 
+def test_a_past_time_shows_what_was_there(low: Low, datastore_backend: DatastoreBackend) -> None:
+    """By key, by query and within a read-only transaction: what was changed, deleted and added since."""
+    skip_gap(datastore_backend, "times")
+    low.put("K", 1, v=1)
+    moment = low.put("K", 2, v=2).update_time
+    low.put("K", 1, v=-1)
+    low.commit({"delete": low.key("K", 2)})
+    low.put("K", 3, v=3)
+    transaction = low.begin(read_only={"read_time": moment})
+    for options in ({"read_time": moment}, {"transaction": transaction}):
+        found = low.lookup(low.key("K", 1), low.key("K", 2), low.key("K", 3), read_options=options)
+        values = {each.entity.key.path[0].id: plain(each.entity.properties["v"]) for each in found.found}
+        assert {1: 1, 2: 2} == values
+        assert [1, 2] == identifiers(low.query("K", order=by("v"), read_options=options))
+        assert [2] == identifiers(low.query("K", filter=where("v", "EQUAL", 2), read_options=options))
+    assert [1, 3] == identifiers(low.query("K", order=by("v")))
+
+
+def test_a_read_only_transaction_shows_the_moment_it_began(
+    low: Low, datastore_backend: DatastoreBackend
+) -> None:
+    """Whatever is written meanwhile, and nobody waits for it."""
+    skip_gap(datastore_backend, "moments")
+    low.put("K", 1, v=1)
+    transaction = low.begin(read_only={})
+    low.lookup(low.key("K", 1), read_options={"transaction": transaction})
+    low.put("K", 1, v=2)
+    low.put("K", 2, v=2)
+    found = low.lookup(low.key("K", 1), read_options={"transaction": transaction}).found[0]
+    assert 1 == plain(found.entity.properties["v"])
+    assert [1] == identifiers(low.query("K", read_options={"transaction": transaction}))
+
+
 def test_a_read_only_transaction_reads_and_does_not_write(datastore_backend: DatastoreBackend) -> None:
     """Its commit with mutations is INVALID_ARGUMENT, without them it succeeds."""
     skip_gap(datastore_backend, "read-only commits")
