@@ -144,13 +144,19 @@ def refusal_of(endpoint: Endpoint, address: Address, allowed: Iterable[Allowed],
     An address that is not public has to be on the list itself. In local mode this machine may be reached,
     and without encryption nothing else.
     """
-    if endpoint.scheme == "http" and not (local and address.is_loopback):
+    if endpoint.scheme == "http" and not (local and is_this_machine(address)):
         return f"{address} is not this machine, which is all that http:// may reach"
-    if is_public(address) or (local and address.is_loopback):
+    if is_public(address) or (local and is_this_machine(address)):
         return ""
     if any(each.address == address and each.port == endpoint.port for each in allowed):
         return ""
     return f"{address} is not a public address"
+
+
+def is_this_machine(address: Address) -> bool:
+    """Whether an address is of loopback, in its plain form."""
+    # Python 3.13 takes an IPv4 address in disguise (::ffff:127.0.0.1) for what it stands for, 3.11 does not.
+    return address.is_loopback and (address.version == 4 or address.ipv4_mapped is None)
 
 
 def is_public(address: Address) -> bool:

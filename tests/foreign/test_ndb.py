@@ -8,6 +8,7 @@ from foreign_servers import PROJECT, Servers
 from google.cloud import ndb
 
 
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # ndb calls it
 def test_ndb_is_answered_as_by_datastore(servers: Servers, subtests: pytest.Subtests) -> None:
     """Models, queries, transactions and hooks; every part in a context of its own, with no cache."""
     client = ndb.Client(project=PROJECT)
