@@ -37,7 +37,7 @@ from fantasm_gcp.local.rpc import RpcError
 
 LIFETIME = 270.0
 IDLE_LIFETIME = 60.0
-MAX_OPEN = 10_000
+MAX_OPEN = 2_000
 MAX_CHANGES = 20_000
 MAX_CHANGED_BYTES = 64 * 1024 * 1024
 """Changes remembered at most, and the bytes of what they changed: a transaction that began before the oldest
