@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -78,13 +79,19 @@ def _parsed(source: Source, *, resolve_names: bool) -> Definitions:
 
 def _with_built_in(definitions: Definitions, file: Path) -> Definitions:
     """The definitions of a file and, behind them, those of the library, whose warnings are not its user's."""
-    built_in = parse_definitions(_source(str(file), file.read_bytes()), reserved=())
+    built_in = _built_in(str(file), file.read_bytes())
     return Definitions(
         MappingProxyType({**definitions.machines, **built_in.machines}),
         definitions.warnings,
         definitions.root,
         MappingProxyType({**definitions.places, **built_in.places}),
     )
+
+
+@lru_cache(maxsize=4)
+def _built_in(file: str, content: bytes) -> Definitions:
+    """What is in the file of the library, which every application of a process has."""
+    return parse_definitions(_source(file, content), reserved=())
 
 
 def _imported(name: str, importing: Source) -> Source:

@@ -25,13 +25,13 @@ from guards import (
 
 import fantasm_gcp
 
-SEEDS = 40
+SEEDS = 30
 MOST_SEEDS = 300
 PACKAGE = Path(fantasm_gcp.__file__).parent
 GUARDS = CHAIN_GUARDS | STORM_GUARDS | TANGLE_GUARDS
 HERE = Path(__file__).parent
-STORM_SEEDS = 15
-TANGLE_SEEDS = 30
+STORM_SEEDS = 12
+TANGLE_SEEDS = 24
 
 
 @pytest.mark.parametrize("raises", [0.0, 0.3], ids=["calm", "raising"])
