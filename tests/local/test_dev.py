@@ -14,6 +14,7 @@ import pytest
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
+from fantasm_gcp.local.dev.configuration import StartQueues
 from fantasm_gcp.local.dev.gcloud import GcloudDatastore
 from fantasm_gcp.local.dev.opening import OpenError
 from fantasm_gcp.local.dev.pages import Pages, bind
@@ -63,6 +64,23 @@ def test_what_is_not_asked_for_is_not_opened(tmp_path):
     with LocalServers(tmp_path, datastore=False) as servers:
         assert "" == servers.datastore_host
         assert not (tmp_path / "datastore.sqlite").exists()
+
+
+def test_queues_that_definitions_name_keep_what_they_were_told_and_outlive_a_reset(tmp_path):
+    """Over a restart too: declared again, they are as they were, and after a reset there again."""
+    named = StartQueues(named=[tasks_v2.types.Queue.pb()(name=QUEUE)])
+    with LocalServers(tmp_path) as servers, grpc.insecure_channel(servers.tasks_host) as channel:
+        servers.declare(named)
+        client = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
+        client.update_queue(queue={"name": QUEUE, "rate_limits": {"max_dispatches_per_second": 7}})
+    with LocalServers(tmp_path) as servers, grpc.insecure_channel(servers.tasks_host) as channel:
+        servers.declare(named)
+        client = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
+        for _ in range(2):
+            assert 7 == client.get_queue(name=QUEUE).rate_limits.max_dispatches_per_second
+            url = f"http://{servers.tasks_host}/api/reset"
+            request = urllib.request.Request(url, b"{}", {"Content-Type": "application/json"}, method="POST")
+            HTTP.open(request, timeout=30).close()
 
 
 def test_memory_leaves_no_file(tmp_path, monkeypatch):

@@ -274,13 +274,22 @@ def test_a_queue_that_waits_for_its_rate_is_not_idle(client: Client, server: Tas
     assert (None, False) == (server.lease(), server.wait_idle(0))
 
 
+def until_it_waits(thread: threading.Thread) -> None:
+    """Returns once a thread waits at a condition: what would wake it has something to wake."""
+    while (frame := sys._current_frames().get(thread.ident or 0)) is None or (
+        frame.f_code is not threading.Condition.wait.__code__
+    ):
+        assert thread.is_alive()
+
+
 @pytest.mark.parametrize("how", ["pause", "purge", "drop", "delete_queue", "reset", "close"])
 def test_whatever_makes_it_idle_wakes_who_waits(client: Client, server: TasksServer, how: str) -> None:
     """Without a poll: the wait has no time limit. A closed server is no idle one."""
     create(client, "one")
     answers: list[bool] = []
-    waiter = threading.Thread(target=lambda: answers.append(server.wait_idle()))
+    waiter = threading.Thread(target=lambda: answers.append(server.wait_idle()), daemon=True)
     waiter.start()
+    until_it_waits(waiter)
     {
         "pause": lambda: server.pause(QUEUE),
         "purge": lambda: server.purge(QUEUE),
@@ -303,10 +312,7 @@ def test_a_delivery_asked_for_of_a_task_that_is_gone_wakes_who_waits(
     server.drop(task_name("one"))
     waiter = threading.Thread(target=server.wait_idle, daemon=True)
     waiter.start()
-    while (frame := sys._current_frames().get(waiter.ident or 0)) is None or (
-        frame.f_code is not threading.Condition.wait.__code__
-    ):
-        pass
+    until_it_waits(waiter)
 
     assert server.lease() is None
     waiter.join(PATIENCE)

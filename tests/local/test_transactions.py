@@ -405,7 +405,6 @@ def until(holds: Callable[[], bool]) -> None:
     give_up = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < give_up, "it never came to hold"
-        time.sleep(0)
 
 
 @pytest.fixture

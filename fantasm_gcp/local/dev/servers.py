@@ -102,8 +102,9 @@ class LocalServers:
             self._tasks.declare_queue(queue, QUEUE_YAML_TOMBSTONE)
         present = set(self._tasks.queue_names())
         for queue in queues.named:
-            if queue.name not in present:
-                self._tasks.declare_queue(queue)
+            # Declared in any case: after a reset it is there again.
+            as_it_is = self._tasks.queue(queue.name).message if queue.name in present else queue
+            self._tasks.declare_queue(as_it_is)
 
     def clock_shift(self) -> float:
         """By how many seconds the clock of Cloud Tasks is ahead of this machine's."""
