@@ -17,6 +17,8 @@ A subclass exists only where a caller acts differently::
     ├── StepError                  retrying cannot help: the step fails at once
     │   ├── NoEventError           a state that is not final returned no event
     │   └── UnknownEventError      the state has no transition for the event
+    ├── IdentityError              a caller's token or assertion proves nothing: it is refused
+    ├── UnverifiedError            what would prove or disprove it could not be read: try again
     └── StoreError                 Datastore or Cloud Tasks said no
         ├── ConflictError          a compare-and-set met another version: load again and decide again
         ├── ContentionError        a transaction lost to others again and again: a failed attempt
@@ -145,6 +147,14 @@ class NotThereError(CommandError):
 
 class MissingDefinitionError(FantasmError):
     """This deployment does not know the machine or state of a step that is in flight."""
+
+
+class IdentityError(FantasmError):
+    """A token or an assertion proves nothing; the message says why, for the log and not for the caller."""
+
+
+class UnverifiedError(FantasmError):
+    """The certificates that a token is verified with, or the metadata server, cannot be read just now."""
 
 
 class StepError(FantasmError):

@@ -7,11 +7,13 @@ import traceback
 import pytest
 
 from fantasm_gcp import Settings, SettingsError
+from fantasm_gcp.settings import complete
 
 
 def test_an_empty_environment_gives_the_defaults():
     """And an empty value is as good as none."""
-    assert Settings() == Settings.from_environ({}) == Settings.from_environ({"FANTASM_LOCATION": ""})
+    bare = complete(Settings())
+    assert bare == Settings.from_environ({}) == Settings.from_environ({"FANTASM_LOCATION": ""})
 
 
 def test_variables_are_read_and_others_left_alone():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from flask import Flask
@@ -35,7 +36,8 @@ class Harness:
     :mod:`fantasm_gcp.testing.faults`). ``datastore`` makes a channel to another Datastore server, where
     ``project`` and ``namespace`` are the test's own. ``limits`` takes the place of the engine's limits, where
     a test wants to meet them with little. ``application`` makes the Flask application that serves the
-    machines, anew for each deployment.
+    machines, anew for each deployment. ``settings`` are attributes of :class:`fantasm_gcp.Settings` that are
+    to have other values than in local mode.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Harness:
         namespace: str = "",
         limits: Limits | None = None,
         application: Callable[[], Flask] = _application,
+        settings: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.clock = VirtualClock()
         self.skew = 0.0
@@ -61,7 +64,7 @@ class Harness:
         rows = intercepted(self.datastore_server.service, self._around)
         self._channels = Channels(datastore or (lambda: LocalChannel(rows)), lambda: LocalChannel(tasks))
         self._project, self._namespace = project, namespace
-        self._limits, self._application = limits, application
+        self._limits, self._application, self._settings = limits, application, settings
         self.deploy(definitions)
 
     def deploy(self, definitions: str | Path) -> None:
@@ -73,6 +76,7 @@ class Harness:
             namespace=self._namespace,
             definitions=str(Path(definitions).resolve()),
         )
+        settings = replace(settings, **self._settings)
         self.fantasm: Fantasm = _Limited(
             self.app,
             settings,

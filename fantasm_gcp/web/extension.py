@@ -23,7 +23,7 @@ from fantasm_gcp.errors import StartError
 from fantasm_gcp.gateways.per_process import PerProcess
 from fantasm_gcp.loader import load_actions, load_casts, load_definitions
 from fantasm_gcp.registry import REGISTERED
-from fantasm_gcp.settings import Settings
+from fantasm_gcp.settings import Settings, complete
 from fantasm_gcp.web.blueprint import blueprint
 from fantasm_gcp.web.current import EXTENSION
 
@@ -61,12 +61,13 @@ class Fantasm:
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.settings = settings or Settings()
+        self._given = settings or Settings()
         self.channels = channels
         self._datastore = datastore
         self._clock = clock
         self._sleep = sleep
         self._chance = chance
+        self._found = PerProcess(self._complete)
         self._backend = PerProcess(self._connect)
         self.definitions = Definitions()
         if app is not None:
@@ -74,8 +75,8 @@ class Fantasm:
 
     def init_app(self, app: Flask) -> None:
         """Reads the definition file, which lies beside the application, and adds the paths."""
-        definitions = load_definitions(Path(app.root_path) / self.settings.definitions)
-        self.definitions = _on_this_service(definitions, self.settings)
+        definitions = load_definitions(Path(app.root_path) / self._given.definitions)
+        self.definitions = _on_this_service(definitions, self._given)
         self._actions = load_actions(self.definitions)
         self._casts = load_casts(self.definitions)
         app.extensions[EXTENSION] = self
@@ -131,6 +132,14 @@ class Fantasm:
             raise StartError(str(error)) from error
 
     @property
+    def settings(self) -> Settings:
+        """The settings, with what the runtime tells where it was not given.
+
+        Raises ``UnverifiedError`` where the metadata server is needed and does not answer.
+        """
+        return self._found()
+
+    @property
     def datastore(self) -> Any:
         """The ``google.cloud.datastore.Client`` that actions use, of this process."""
         return self.services.store.client()
@@ -144,6 +153,13 @@ class Fantasm:
     def history(self) -> History:
         """What the API and the console read."""
         return self._backend().history
+
+    def _complete(self) -> Settings:
+        if not self._given.runtime:
+            return complete(self._given)
+        from fantasm_gcp.gateways.metadata import Metadata
+
+        return complete(self._given, Metadata(self._given.metadata_host).find)
 
     def _connect(self) -> Backend:
         from fantasm_gcp.gateways import clients, keys

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from operated import DEFINITIONS, Seen
 
@@ -19,14 +17,13 @@ def named(pairs):
 @pytest.fixture
 def telling():
     """The machines, with webhooks that are configured."""
-    with Harness(DEFINITIONS) as made:
-        made.fantasm.settings = replace(
-            made.fantasm.settings,
-            webhook_secret="whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0" * 2,
-            webhook_hosts=("hooks.example.com",),
-            resume_rate=7.0,
-            app_engine_version="v7",
-        )
+    settings = {
+        "webhook_secret": "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0" * 2,
+        "webhook_hosts": ("hooks.example.com",),
+        "resume_rate": 7.0,
+        "app_engine_version": "v7",
+    }
+    with Harness(DEFINITIONS, settings=settings) as made:
         yield made
 
 

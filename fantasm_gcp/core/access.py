@@ -1,0 +1,75 @@
+"""Who may do what: one table. Nobody may do anything that is not in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Need(StrEnum):
+    """What a request is about."""
+
+    STEP = "deliver a step"
+    SWEEP = "sweep"
+    START = "start a machine"
+    LOOK = "look"
+    COMMAND = "give a command"
+
+
+class Role(StrEnum):
+    """What a caller has proved to be. One caller may be several."""
+
+    TASKS = "tasks"
+    """A queue of this project delivers a task."""
+    SCHEDULER = "scheduler"
+    """App Engine's cron or Cloud Scheduler."""
+    STARTER = "starter"
+    """On the list of those who may start machines."""
+    INVITED = "invited"
+    """Has a start token, which is for one start of one machine."""
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+
+
+MAY = MappingProxyType(
+    {
+        Need.STEP: frozenset({Role.TASKS}),
+        Need.SWEEP: frozenset({Role.SCHEDULER, Role.OPERATOR}),
+        Need.START: frozenset({Role.TASKS, Role.SCHEDULER, Role.STARTER, Role.INVITED, Role.OPERATOR}),
+        Need.LOOK: frozenset({Role.VIEWER, Role.OPERATOR}),
+        Need.COMMAND: frozenset({Role.OPERATOR}),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An account that a token or an assertion has proved."""
+
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a request. ``ambient`` where a browser attaches the proof by itself, whoever wrote the page
+    that makes it send the request: then a command needs a proof that it comes from our own page.
+    """
+
+    name: str = "nobody"
+    roles: frozenset[Role] = frozenset()
+    ambient: bool = False
+
+    def may(self, need: Need) -> bool:
+        return not self.roles.isdisjoint(MAY[need])
+
+
+NOBODY = Caller()
+
+
+def is_listed(email: str, accounts: Iterable[str]) -> bool:
+    """Whether an account is on a list, in which ``*@example.com`` is everybody of that domain."""
+    account = email.lower()
+    everybody = f"*@{account.rpartition('@')[2]}"
+    return any(each in (account, everybody) for each in accounts)
