@@ -22,7 +22,7 @@ from benchmarks.consistency import instances_of, rows_left, rows_of, wrong_insta
 from benchmarks.deployment import Deployment, Server
 from benchmarks.workload import MACHINES, wrong_counts
 from fantasm_gcp.gateways.clients import Channels, datastore_api, datastore_users, tasks_api
-from fantasm_gcp.settings import Settings
+from fantasm_gcp.settings import Settings, complete
 
 DECISIVE = (
     "before Commit",
@@ -100,6 +100,7 @@ class Killing:
             datastore_emulator_host=deployment.datastore.host,
             tasks_emulator_host=deployment.tasks.host,
         )
+        settings = complete(settings)
         channels = Channels.of(settings)
         location = f"projects/{settings.project}/locations/{settings.location}"
         self._queue = f"{location}/queues/default"

@@ -43,6 +43,7 @@ from fantasm_gcp.settings import Settings
 if TYPE_CHECKING:
     from fantasm_gcp.web.current import current_fantasm
     from fantasm_gcp.web.extension import Fantasm
+    from fantasm_gcp.web.mounting import mount
     from fantasm_gcp.web.starting import start_machine, startStateMachine
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "UnknownMachineError",
     "context_type",
     "current_fantasm",
+    "mount",
     "startStateMachine",
     "start_machine",
 ]
@@ -84,6 +86,7 @@ __all__ = [
 _LAZY = {
     "Fantasm": "fantasm_gcp.web.extension",
     "current_fantasm": "fantasm_gcp.web.current",
+    "mount": "fantasm_gcp.web.mounting",
     "startStateMachine": "fantasm_gcp.web.starting",
     "start_machine": "fantasm_gcp.web.starting",
 }

@@ -22,6 +22,9 @@ APP_ENGINE: Final = "App Engine"
 CLOUD_RUN: Final = "Cloud Run"
 """The runtimes that are known, as they are written for people."""
 
+DEVELOPMENT: Final = "localdev"
+"""``GAE_ENV`` under App Engine's development server, ``dev_appserver.py``."""
+
 APP_ENGINE_TARGET: Final = "app-engine"
 """The target of tasks that App Engine itself delivers, to the service that a transition names."""
 
@@ -34,6 +37,14 @@ COMMAND_LINE: Final = ("FANTASM_URL", "FANTASM_TOKEN")
 
 Find = Callable[[str], str]
 """Asks the metadata server for a value by its path below ``computeMetadata/v1/``."""
+
+_EVERYBODY: Final = (
+    "gmail.com",
+    "googlemail.com",
+    "appspot.gserviceaccount.com",
+    "developer.gserviceaccount.com",
+)
+"""Domains in which anybody may have an account."""
 
 _ACCOUNT = re.compile(r"(?:[^@\s,*]+|\*)@[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 
@@ -106,12 +117,20 @@ def _target(text: str) -> str:
     return text.rstrip("/")
 
 
+def _certificates_url(text: str) -> str:
+    if _target(text) == APP_ENGINE_TARGET:
+        raise ValueError("an https URL is needed")
+    return text
+
+
 def _accounts(text: str) -> tuple[str, ...]:
     """Email addresses; ``*@example.com`` is everybody of that domain."""
     accounts = tuple(each.strip().lower() for each in text.split(",") if each.strip())
     for each in accounts:
         if not _ACCOUNT.fullmatch(each):
             raise ValueError(f"{each!r} is no account: write name@example.com, or *@example.com")
+        if each.removeprefix("*@") in _EVERYBODY:
+            raise ValueError(f"{each!r} is everybody: anybody may have an account of that domain")
     return accounts
 
 
@@ -177,7 +196,7 @@ class Settings:
     )
     operators: tuple[str, ...] = _setting(
         "FANTASM_OPERATORS",
-        "accounts that may look, start and command, with commas between them",
+        "accounts that may look, start and command, with commas between; *@example.com is all of a domain",
         (),
         _accounts,
     )
@@ -218,6 +237,7 @@ class Settings:
         "FANTASM_CERTIFICATES_URL",
         "the certificates that ID tokens are verified with; another than Google's only for tests",
         GOOGLE_CERTIFICATES,
+        _certificates_url,
     )
     webhook_secret: str = _setting(
         "FANTASM_WEBHOOK_SECRET",
@@ -233,6 +253,9 @@ class Settings:
     )
     resume_rate: float = _setting(
         "FANTASM_RESUME_RATE", "parked steps per second that run again after a pause or a hold", 50, _rate
+    )
+    app_engine_environment: str = _setting(
+        "GAE_ENV", '"standard" on App Engine, "localdev" on its development server, which set it'
     )
     app_engine_version: str = _setting("GAE_VERSION", "the version that is running; App Engine sets it")
     app_engine_service: str = _setting("GAE_SERVICE", "the service that is running; App Engine sets it")
@@ -250,8 +273,13 @@ class Settings:
 
     @property
     def has_app_engine_target(self) -> bool:
-        """Whether App Engine delivers the tasks; else they are HTTP requests to a URL."""
-        return self.target in ("", APP_ENGINE_TARGET)
+        """Whether App Engine delivers the tasks; else they are HTTP requests to a URL.
+
+        That is certain before the settings are completed: on Cloud Run only the URL is still to be found.
+        """
+        if not self.target:
+            return self.runtime != CLOUD_RUN
+        return self.target == APP_ENGINE_TARGET
 
     @property
     def version(self) -> str:
@@ -266,7 +294,7 @@ class Settings:
         local mode on App Engine or Cloud Run, where it would open everything to everyone.
         """
         table = {each.metadata["variable"]: each for each in fields(cls) if "variable" in each.metadata}
-        _refuse_unknown(environ, tuple(table))
+        refuse_unknown(environ)
         values: dict[str, Any] = {"runtime": _runtime(environ)}
         origins = {}
         for variable, each in table.items():
@@ -301,7 +329,7 @@ def complete(settings: Settings, find: Find = _find_nothing) -> Settings:
     ``find`` is asked only on App Engine and Cloud Run, and only for what is needed; it answers nothing where
     there is nothing. Raises what it raises. Idempotent: what is there is kept.
     """
-    on_cloud = settings.runtime != ""
+    on_cloud = settings.runtime != "" and settings.app_engine_environment != DEVELOPMENT
     made = _Completion(settings)
     if on_cloud:
         made.fill("project", METADATA, lambda: find("project/project-id"))
@@ -342,27 +370,38 @@ class _Completion:
 def _cloud_run_url(settings: Settings, find: Find) -> str:
     """The URL of a service that Cloud Run makes of its name, the project's number and the region."""
     number = find("project/numeric-project-id")
+    if not (number and settings.location):
+        return ""
     return f"https://{settings.cloud_run_service}-{number}.{settings.location}.run.app"
 
 
 def _iap_audience(settings: Settings, find: Find) -> str:
     number = find("project/numeric-project-id")
+    if not (number and settings.project and settings.location):
+        return ""
     if settings.runtime == APP_ENGINE:
         return f"/projects/{number}/apps/{settings.project}"
     return f"/projects/{number}/locations/{settings.location}/services/{settings.cloud_run_service}"
 
 
-def _refuse_unknown(environ: Mapping[str, str], known: tuple[str, ...]) -> None:
+def refuse_unknown(environ: Mapping[str, str]) -> None:
+    """Raises ``SettingsError`` for a ``FANTASM_*`` variable that neither an application nor the CLI knows."""
+    known = *(each.metadata["variable"] for each in fields(Settings) if each.metadata), *COMMAND_LINE
     for variable in environ:
-        if variable.startswith("FANTASM_") and variable not in known and variable not in COMMAND_LINE:
+        if variable.startswith("FANTASM_") and variable not in known:
             close = difflib.get_close_matches(variable, known, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise SettingsError(f"unknown setting {variable}{hint}")
 
 
 def _runtime(environ: Mapping[str, str]) -> str:
-    if environ.get("GAE_ENV") or environ.get("GAE_INSTANCE"):
+    if environ.get("GAE_ENV") in ("standard", DEVELOPMENT):
         return APP_ENGINE
+    if environ.get("GAE_ENV") or environ.get("GAE_INSTANCE"):
+        raise SettingsError(
+            "this is neither App Engine standard nor Cloud Run: in the flexible environment nothing proves "
+            "that a request is a task"
+        )
     return CLOUD_RUN if environ.get("K_SERVICE") else ""
 
 

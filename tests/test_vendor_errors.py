@@ -41,6 +41,13 @@ def test_a_lost_transaction_is_contention(words):
     assert ConflictError is type(ours(vendor.InvalidArgument(words)))
 
 
+def test_a_database_of_old_times_is_told_of():
+    """Retrying cannot help, and the vendor's words do not say what would."""
+    words = "operating on too many entity groups in a single transaction."
+    error = ours(vendor.InvalidArgument(words))
+    assert (RefusedError, True) == (type(error), "fantasm doctor" in str(error)), error
+
+
 def test_what_may_be_repeated_is_repeated_a_few_times():
     """Only while nothing is known of the outcome, with waits in between."""
     waits: list[float] = []

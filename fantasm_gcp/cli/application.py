@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from flask import Flask
 
@@ -17,14 +18,16 @@ from fantasm_gcp.core.findings import did_you_mean
 from fantasm_gcp.errors import DefinitionError, SettingsError
 from fantasm_gcp.web.current import EXTENSION
 from fantasm_gcp.web.extension import Fantasm
+from fantasm_gcp.web.mounting import Mounted
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A Flask application and the extension in it."""
+    """A Flask application, the extension in it, and what serves it: itself, or what it is mounted beside."""
 
     app: Flask
     fantasm: Fantasm
+    served: Callable[..., Any]
 
 
 def load_application(where: str) -> Application:
@@ -40,6 +43,9 @@ def load_application(where: str) -> Application:
     if app is None:
         hint = did_you_mean(name, [each for each in vars(module) if not each.startswith("_")])
         raise Refusal(f"module {module_name!r} has no {name!r}; {hint or 'name it with --app'}")
+    served = app
+    if isinstance(app, Mounted):
+        app = app.flask_app
     fantasm = getattr(app, "extensions", {}).get(EXTENSION)
     if not isinstance(app, Flask) or not isinstance(fantasm, Fantasm):
         raise Refusal(
@@ -51,7 +57,7 @@ def load_application(where: str) -> Application:
             f"{where} takes no settings from the environment, so it does not know that it runs locally: "
             "write Fantasm(app, Settings.from_environ(os.environ))"
         )
-    return Application(app, fantasm)
+    return Application(app, fantasm, served)
 
 
 def load_module(name: str) -> ModuleType:

@@ -14,6 +14,7 @@ VERBS = (
     "cancel",
     "check",
     "dev",
+    "doctor",
     "emulator",
     "failures",
     "graph",
@@ -24,8 +25,11 @@ VERBS = (
     "redrive",
     "release",
     "resume",
+    "settings",
+    "setup",
     "show",
     "start",
+    "token",
 )
 """Each is a module of this package with a command named ``command``."""
 

@@ -120,7 +120,7 @@ def _start(
         raise Refusal(str(error)) from error
     application = load_application(options.app)
     application.fantasm.channels = _channels(settings, servers)
-    pages = Pages(application.app, listening)
+    pages = Pages(application.served, listening)
     closing.callback(pages.close)
     _collect_less()
     if servers.tasks_host:
@@ -148,7 +148,7 @@ def _dispatch(
         click.echo(str(warning), err=True)
     servers.declare(queues)
     services = ServiceMap({DEFAULT: url, **read_services(options.services)})
-    inside = WsgiDelivery(application.app, servers.issuer)
+    inside = WsgiDelivery(application.served, servers.issuer)
     outside = HttpDelivery(services, servers.issuer)
     servers.dispatch(Routing(url.removeprefix("http://"), services, inside, outside))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from flask import redirect, request, url_for
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.wrappers import Response
 
 from fantasm_gcp.console.contexts import EDITED_LIMIT, edited_context
@@ -81,6 +81,8 @@ class Commands:
     def redrive_step(self, name: str, step: str) -> Response:
         """Runs a failed step again, with the form's ``context``, or skipping it by its event ``skip``."""
         request.max_content_length = request.max_form_memory_size = FORM_LIMIT
+        if (request.content_length or 0) > FORM_LIMIT:  # the guard may have read the form already
+            raise RequestEntityTooLarge
         services, context = self._services, request.form.get("context")
         if not step.partition("-")[2].startswith(f"{name}--"):
             raise NotThereError(f"instance {name!r} has no step {step!r}")

@@ -12,13 +12,15 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from flask import Response, current_app, url_for
+from flask import Response, current_app, g, request, url_for
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fantasm_gcp.builtin import MACHINES as BUILT_IN
 from fantasm_gcp.console import wording
 from fantasm_gcp.console.contexts import shown_context
+from fantasm_gcp.console.page_tokens import FIELD, keep, masked, new_secret, secret_of
+from fantasm_gcp.core.access import NOBODY, Caller, Need, Role
 from fantasm_gcp.core.definition import PSEUDO_FINAL, PSEUDO_INIT, PSEUDO_OPERATOR, Machine
 from fantasm_gcp.core.moments import iso
 from fantasm_gcp.core.records import InstanceStatus
@@ -41,6 +43,9 @@ STATUSES: Final = (
     InstanceStatus.CANCELLED,
 )
 """In the order of their columns: what may need somebody first."""
+
+_SHOWN_ROLES: Final = (Role.OPERATOR, Role.VIEWER, Role.STARTER)
+"""What a page says that its caller is, of several the first."""
 
 HEADERS: Final = {
     # The hash lets the diagram's own style sheet in and nothing else that is inline; unlike a nonce it
@@ -65,10 +70,38 @@ HEADERS: Final = {
 
 
 def answer(template: str, status: int, values: Mapping[str, Any]) -> Response:
-    """A page as an answer. ``values`` must have every name that the template uses."""
-    local_pages = current_app.config.get(LOCAL_PAGES, "")
-    html = _environment().get_template(template).render(values, local_pages=local_pages)
-    return Response(html, status, HEADERS, mimetype="text/html")
+    """A page as an answer. ``values`` must have every name that the template uses.
+
+    It shows the buttons and forms of what the caller may do. Its forms have a token, for which the browser
+    gets a cookie where it has none: see :mod:`fantasm_gcp.console.page_tokens`.
+    """
+    caller, is_local = current_caller(), values["settings"].is_local
+    kept = secret_of(request, is_local=is_local)
+    secret = kept or new_secret()
+    html = (
+        _environment()
+        .get_template(template)
+        .render(
+            values,
+            local_pages=current_app.config.get(LOCAL_PAGES, "") if caller.may(Need.LOOK) else "",
+            caller=caller,
+            caller_is=next((each for each in _SHOWN_ROLES if each in caller.roles), ""),
+            may_look=caller.may(Need.LOOK),
+            may_start=caller.may(Need.START),
+            may_command=caller.may(Need.COMMAND),
+            csrf_token=masked(secret),
+        )
+    )
+    made = Response(html, status, HEADERS, mimetype="text/html")
+    if kept is None:
+        keep(made, secret, is_local=is_local)
+    return made
+
+
+def current_caller() -> Caller:
+    """Who makes the current request, as the guard has found; nobody where no guard has looked."""
+    caller = g.get("fantasm_caller", NOBODY)
+    return caller if isinstance(caller, Caller) else NOBODY
 
 
 @cache
@@ -82,6 +115,7 @@ def _environment() -> Environment:
     )
     environment.globals.update(
         BUILT_IN=BUILT_IN,
+        CSRF_FIELD=FIELD,
         GLYPHS=wording.GLYPHS,
         PSEUDO_FINAL=PSEUDO_FINAL,
         PSEUDO_INIT=PSEUDO_INIT,

@@ -77,6 +77,7 @@ def add_pages(
 
     The pages link to its endpoints ``start``, ``graph``, ``api_instance``, ``api_logs``, ``api_step`` and
     ``api_failures``. What goes wrong in a view is answered as a page; ``clock`` gives seconds of the epoch.
+    A page has the buttons and forms of what ``g.fantasm_caller`` may do, which a guard sets before the view.
     """
     pages = _Pages(current_fantasm, clock)
     commands = Commands(current_fantasm)

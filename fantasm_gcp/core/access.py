@@ -46,9 +46,19 @@ MAY = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An account that a token or an assertion has proved."""
+    """An account that a token or an assertion has proved.
+
+    ``domain`` is the organization that has it, where that is proved as well: a private account may have an
+    address in any domain.
+    """
 
     email: str
+    domain: str = ""
+
+    @property
+    def is_service_account(self) -> bool:
+        """Whether Google made it for a program; their addresses are in domains of Google's own."""
+        return self.email.lower().endswith((".gserviceaccount.com", "@gserviceaccount.com"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +78,9 @@ class Caller:
 NOBODY = Caller()
 
 
-def is_listed(email: str, accounts: Iterable[str]) -> bool:
+def is_listed(identity: Identity, accounts: Iterable[str]) -> bool:
     """Whether an account is on a list, in which ``*@example.com`` is everybody of that domain."""
-    account = email.lower()
-    everybody = f"*@{account.rpartition('@')[2]}"
+    account = identity.email.lower()
+    domain = account.rpartition("@")[2] if identity.is_service_account else identity.domain.lower()
+    everybody = f"*@{domain}" if domain and account.endswith(f"@{domain}") else None
     return any(each in (account, everybody) for each in accounts)

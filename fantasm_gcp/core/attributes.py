@@ -108,7 +108,8 @@ def _routing(level: Level, queue: str | None, of: str) -> tuple[Attribute, ...]:
             level,
             "target",
             Kind.SERVICE,
-            f"The App Engine service of the tasks {of}; a version and an instance may stand before it.",
+            f"The App Engine service of the tasks {of}, without it the one that runs; a version and an "
+            "instance may stand before it.",
         ),
         Attribute(
             level,

@@ -16,6 +16,7 @@ from fantasm_gcp.core.carried import carry
 from fantasm_gcp.core.definition import AT_LEAST_ONCE, RetryPolicy
 from fantasm_gcp.core.names import task_name
 from fantasm_gcp.core.records import Role, Task
+from fantasm_gcp.core.traces import headers_of
 
 STEP_HEADER = "X-Fantasm-Step"
 EPOCH_HEADER = "X-Fantasm-Epoch"
@@ -57,7 +58,7 @@ def callback_of(
     step = task.step
     url = f"{root}/fsm/{step.machine}/{step.state}/{step.event}/{step.target}/"
     own = {INSTANCE_HEADER: step.instance, STEP_HEADER: step.name, EPOCH_HEADER: str(task.epoch)}
-    headers = dict(task.headers) | own
+    headers = dict(task.headers) | own | headers_of(task.trace)
     context = task.context if task.role is Role.ACTION and len(task.context) <= inline_limit else b"{}"
     body = b""
     if task.method == "POST":

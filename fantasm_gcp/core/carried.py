@@ -11,6 +11,7 @@ from fantasm_gcp.core.definition import AT_LEAST_ONCE
 from fantasm_gcp.core.headers import Headers as InstanceHeaders
 from fantasm_gcp.core.names import InstanceId
 from fantasm_gcp.core.records import Hop, Step, Task
+from fantasm_gcp.core.traces import of_text, to_text
 from fantasm_gcp.errors import ContextTooLargeError
 
 
@@ -29,6 +30,8 @@ CONTEXT_HEADER = "X-Fantasm-Context"
 PAGES_HEADER = "X-Fantasm-Pages"
 STARTED_HEADER = "X-Fantasm-Started"
 PINNED_HEADER = "X-Fantasm-Pinned"
+TRACE_HEADER = "X-Fantasm-Trace"
+"""Where the step is in a trace, and its links: Google's servers put spans of theirs into ``traceparent``."""
 
 BODY_LIMIT = 90_000
 """Bytes of a context that a POST task carries: 100 KB is the documented size of a whole task."""
@@ -50,6 +53,8 @@ def carry(task: Task) -> tuple[dict[str, str], bytes]:
     }
     if task.pinned is not None:
         headers[PINNED_HEADER] = task.pinned
+    if task.trace is not None:
+        headers[TRACE_HEADER] = json.dumps([to_text(each) for each in (task.trace, *task.links)])
     if task.hop is not None:
         headers[CHAIN_HEADER] = json.dumps(astuple(task.hop))
         _check_size(len(headers[CHAIN_HEADER]), HEADER_LIMIT, "the token of a continuation is shorter")
@@ -93,6 +98,8 @@ def carried(
     step = Step(instance, machine, headers[BRANCH_HEADER], state, event, target, int(headers[NUMBER_HEADER]))
     hop = Hop(*json.loads(headers[CHAIN_HEADER])) if CHAIN_HEADER in headers else None
     pages = json.loads(headers[PAGES_HEADER]) if PAGES_HEADER in headers else []
+    places = json.loads(headers[TRACE_HEADER]) if TRACE_HEADER in headers else []
+    trace, *links = map(of_text, places or [None])
     context = headers[CONTEXT_HEADER].encode() if CONTEXT_HEADER in headers else body
     return Task(
         step,
@@ -106,4 +113,6 @@ def carried(
         pages=tuple(Page(*each) for each in pages),
         started=float(headers[STARTED_HEADER]),
         pinned=headers[PINNED_HEADER] if PINNED_HEADER in headers else None,  # noqa: SIM401  it has no get
+        trace=trace,
+        links=tuple(each for each in links if each is not None),
     )

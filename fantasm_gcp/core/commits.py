@@ -26,6 +26,7 @@ from fantasm_gcp.core.records import (
     task_key,
 )
 from fantasm_gcp.core.step import EMPTY, Arrival, Attempt, Following, Joining, Start, operation
+from fantasm_gcp.core.traces import Trace
 
 FAR = 600.0
 """Seconds from which on a task counts as scheduled far ahead: one that comes earlier may find nothing."""
@@ -49,12 +50,13 @@ def commit_of(
     mutations: list[Mutation] = [Delete(task.key, stored.version)]
     tasks = list(following.tasks)
     round_ = instance.row.closings if instance else 0
-    mutations.extend(Insert(_joining(task, each, following, round_)) for each in following.joining)
+    trace = attempt.trace
+    mutations.extend(Insert(_joining(task, each, following, round_, trace)) for each in following.joining)
     for arrival in following.arrivals:
-        mutations.extend(_entries(task, arrival, following, windows.get(arrival.group)))
+        mutations.extend(_entries(task, arrival, following, windows.get(arrival.group), trace))
         if arrival.group not in windows:
             tasks.append(arrival.opening)
-    for start in following.starts:
+    for start in (each.under(trace) for each in following.starts):
         mutations.append(Insert(start.instance))
         tasks.append(start.task)
         if start.waiting is not None:
@@ -63,6 +65,7 @@ def commit_of(
         stopped, deletion = cancelled(instance.row, following.note, task.queue, task.target, attempt.ended)
         mutations.append(Update(stopped, instance.version))
         tasks.append(deletion)
+    tasks = [each.under(trace) for each in tasks]
     mutations.append(Insert(_record(stored.row, following, attempt, tasks)))
     mutations.extend(map(Insert, tasks))
     mutations.extend(map(Delete, acted.collected))
@@ -70,7 +73,9 @@ def commit_of(
     return Commit(tuple(mutations), acted.staged)
 
 
-def _entries(task: Task, arrival: Arrival, following: Following, window: Window | None) -> list[Mutation]:
+def _entries(
+    task: Task, arrival: Arrival, following: Following, window: Window | None, trace: Trace | None
+) -> list[Mutation]:
     """The entries of an arrival, and its window where it has to be opened."""
     opened = window or Window(arrival.group, arrival.opening.step.name)
     entries = [
@@ -81,13 +86,14 @@ def _entries(task: Task, arrival: Arrival, following: Following, window: Window 
             each.context,
             following.acted.pages,
             cause=following.acted.cause,
+            trace=trace,
         )
         for each in arrival.contexts
     ]
     return [*([] if window else [Insert(opened)]), *map(Insert, entries)]
 
 
-def _joining(task: Task, joining: Joining, following: Following, round_: int) -> Entry:
+def _joining(task: Task, joining: Joining, following: Following, round_: int, trace: Trace | None) -> Entry:
     """The entry of a context that waits at a join."""
     instance, context = task.step.instance, joining.context
     name = join_entry_name(instance, joining.state, context.group, round_, task.step.name, context.index)
@@ -100,6 +106,7 @@ def _joining(task: Task, joining: Joining, following: Following, round_: int) ->
         joining=instance,
         state=joining.state,
         cause=following.acted.cause,
+        trace=trace,
     )
 
 
@@ -134,6 +141,7 @@ def _record(task: Task, following: Following, attempt: Attempt, tasks: Sequence[
         entries=len(acted.collected) if task.collection else None,
         note=following.note,
         far=tuple(far_task(each) for each in tasks if each.due > attempt.ended + FAR),
+        trace=attempt.trace,
     )
 
 

@@ -36,6 +36,7 @@ PSEUDO_OPERATOR = "pseudo-operator"
 """State of the steps that carry out an operator's command."""
 
 DEFAULT_ROOT = "/fantasm"
+DEFAULT_QUEUE = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Transition:
     """From the state that holds it, on ``event``, to the state named ``to``.
 
     ``action`` is a full dotted name, or None. ``target`` is the App Engine service that the transition's
-    tasks go to (``service``, ``version.service`` or ``instance.version.service``); None is the default one.
+    tasks go to (``service``, ``version.service`` or ``instance.version.service``); None is the one that runs.
     ``queue``, ``target``, ``countdown`` and ``retry`` hold what is in force, inherited or not.
     """
 

@@ -19,7 +19,7 @@ RESERVED = frozenset(
     f"{PREFIX}{name}"
     for name in (
         *("Step", "Epoch", "Instance", "Pending"),
-        *("Guarantee", "Branch", "Number", "Chain", "Context", "Pages", "Started", "Pinned"),
+        *("Guarantee", "Branch", "Number", "Chain", "Context", "Pages", "Started", "Pinned", "Trace"),
         *("On-Complete", "On-Failure"),
     )
 )

@@ -13,6 +13,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 from fantasm_gcp.core.context import Failure, Page, Put, Remove
 from fantasm_gcp.core.headers import Headers
 from fantasm_gcp.core.names import TASK_NAME_LIMIT, InstanceId, StepName, digest, hashed, step_name
+from fantasm_gcp.core.traces import LONG_WAIT, Trace, begun_after_waiting
 
 
 class RowKey(NamedTuple):
@@ -93,6 +94,8 @@ class Instance:
     alone is seen by being the only one in flight. ``closings`` counts releases and completions, ``commands``
     what operators did to it: Datastore keeps the version of a row that is written as it was, so a command
     that found the status it wants would not be seen by who compares versions.
+
+    ``trace`` is the place that it began at, for the steps that no other step leads to.
     """
 
     kind: ClassVar[str] = "FantasmInstance"
@@ -115,6 +118,7 @@ class Instance:
     told: tuple[StepName, ...] = ()
     released: tuple[StepName, ...] = ()
     pinned: str | None = None
+    trace: Trace | None = None
 
     @property
     def key(self) -> RowKey:
@@ -190,6 +194,9 @@ class Task:
     continuation among them. ``attempts`` counts those since the start or the last redrive, up to the last
     that was recorded as failed, ``unanswered`` those of this epoch that never answered; ``first_attempt`` is
     when the first recorded one began.
+
+    ``trace`` is the place in a trace that every attempt hangs under; where it waits too long to go on in the
+    trace that led to it, ``links`` has the place in that one.
     """
 
     kind: ClassVar[str] = "FantasmTask"
@@ -220,10 +227,20 @@ class Task:
     child: InstanceId | None = None
     looks: int = 0
     overdue: float | None = None
+    trace: Trace | None = None
+    links: tuple[Trace, ...] = ()
 
     @property
     def key(self) -> RowKey:
         return task_key(self.step.name)
+
+    def under(self, trace: Trace | None) -> Task:
+        """This step as one that a span leads to: in its trace, or with a link to it after a long wait."""
+        if trace is None:
+            return self
+        if self.due - self.created > LONG_WAIT:
+            return replace(self, trace=begun_after_waiting(self.step.name, trace), links=(trace,))
+        return replace(self, trace=trace, links=())
 
     @property
     def is_operation(self) -> bool:
@@ -254,6 +271,7 @@ class Record:
     entries: int | None = None
     note: str = ""
     far: tuple[str, ...] = ()
+    trace: Trace | None = None
 
     @property
     def key(self) -> RowKey:
@@ -278,7 +296,7 @@ class Entry:
     """One context in a window, or at a join, until its batch commits.
 
     ``joining`` is the instance, and ``state`` the join, of one that waits there. ``cause`` is the failure of
-    the step that sent it, where that one's ``on_error`` did.
+    the step that sent it, where that one's ``on_error`` did. ``trace`` is where that step was.
     """
 
     kind: ClassVar[str] = "FantasmEntry"
@@ -290,6 +308,7 @@ class Entry:
     joining: InstanceId | None = None
     state: str = ""
     cause: Failure | None = None
+    trace: Trace | None = None
 
     @property
     def key(self) -> RowKey:

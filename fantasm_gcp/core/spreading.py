@@ -150,11 +150,12 @@ def _fork_of(packed: dict[str, Any]) -> Leaving:
 
 
 def _packed_start(start: Start) -> dict[str, Any]:
-    task = start.task
+    task, instance = start.task, asdict(start.instance)
+    del instance["trace"]  # the step that starts it is another
     return {
         "context": _text(task.context),
         "named": start.named,
-        "instance": asdict(start.instance),
+        "instance": instance,
         "step": asdict(task.step),
         "queue": task.queue,
         "method": task.method,

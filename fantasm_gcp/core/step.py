@@ -39,6 +39,7 @@ from fantasm_gcp.core.records import (
     Task,
     TaskStatus,
 )
+from fantasm_gcp.core.traces import LONG_WAIT, Trace, begun_after_waiting
 from fantasm_gcp.errors import NoEventError, UnknownEventError
 
 EMPTY = b"{}"
@@ -71,6 +72,13 @@ class Start:
     task: Task
     named: bool = False
     waiting: Task | None = None
+
+    def under(self, trace: Trace | None) -> Start:
+        """This start as one that a span leads to."""
+        if trace is None:
+            return self
+        task = self.task.under(trace)
+        return replace(self, instance=replace(self.instance, trace=task.trace), task=task)
 
 
 def waiting_for(step: Step, child: Instance) -> Task:
@@ -182,11 +190,12 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The times of one attempt and its number, counted from 1."""
+    """The times of one attempt, its number, counted from 1, and where it is in a trace."""
 
     number: int
     began: float
     ended: float
+    trace: Trace | None = None
 
 
 def first_task(
@@ -401,6 +410,7 @@ def deferred_start(instance: Instance, context: bytes, now: float) -> Task:
 
 def _for_instance(step: Step, instance: Instance, queue: str, now: float) -> Task:
     """A step that the engine itself makes, as the instance was started."""
+    trace, links = later_in(instance, step.name, now)
     return Task(
         step,
         EMPTY,
@@ -411,7 +421,19 @@ def _for_instance(step: Step, instance: Instance, queue: str, now: float) -> Tas
         headers=instance.headers,
         started=instance.started,
         created=now,
+        trace=trace,
+        links=links,
     )
+
+
+def later_in(instance: Instance, step: StepName, now: float) -> tuple[Trace | None, tuple[Trace, ...]]:
+    """The place, and the links, of a step that comes of an instance itself and of none of its steps.
+
+    Long after the start it has a trace of its own.
+    """
+    if instance.trace is None or now - instance.started <= LONG_WAIT:
+        return instance.trace, ()
+    return begun_after_waiting(step, instance.trace), (instance.trace,)
 
 
 def release_of(
@@ -480,6 +502,7 @@ def operation(
 ) -> Task:
     """A step that carries out an operator's command on an instance; it belongs to that, and is in flight."""
     step = Step(instance.id, instance.machine, branch, PSEUDO_OPERATOR, role.value, PSEUDO_OPERATOR, n=0)
+    trace, links = later_in(instance, step.name, now)
     return Task(
         step,
         context,
@@ -491,4 +514,6 @@ def operation(
         pinned=instance.pinned,
         started=instance.started,
         created=now,
+        trace=trace,
+        links=links,
     )

@@ -16,6 +16,7 @@ from fantasm_gcp.core.headers import checked
 from fantasm_gcp.core.names import InstanceId, digest
 from fantasm_gcp.core.records import Commit, Entry, Insert, Memo, Stored, Task, memo_key
 from fantasm_gcp.core.step import Acted, Leaving, Start, follow_up, landing, transition_of
+from fantasm_gcp.core.traces import Trace
 from fantasm_gcp.engine.delivery import Moved
 from fantasm_gcp.engine.enqueue import enqueue
 from fantasm_gcp.engine.logbook import ContextLogger
@@ -40,7 +41,7 @@ class Acting:
     """One attempt at a step: what it runs and what its actions are given.
 
     ``before`` are the actions that run before the state's own and have not run yet: the name of the state
-    that the branch is in then, and the action's dotted name.
+    that the branch is in then, and the action's dotted name. ``trace`` is where the attempt is.
     """
 
     machine: Machine
@@ -50,6 +51,7 @@ class Acting:
     scope: Scope
     context: Context
     obj: StepObject
+    trace: Trace | None = None
     empty_page: bool = False
 
     def run_before(self, given: Context | Contexts) -> None:
@@ -66,7 +68,7 @@ class Acting:
         return self.actions[dotted].execute(given, self.obj)
 
 
-def prepare(services: Services, task: Task, started: float) -> Acting:
+def prepare(services: Services, task: Task, started: float, trace: Trace | None) -> Acting:
     """Looks up what a step runs and unpacks its context; ``started`` is when its instance began.
 
     Raises ``MissingDefinitionError`` where this deployment does not know the machine, state or event.
@@ -100,7 +102,7 @@ def prepare(services: Services, task: Task, started: float) -> Acting:
         raise StepError("the step's context is gone: the rows that its payload lay in were deleted")
     context = Context(scope, services.codec.decode(task.context), task.pages, task.cause)
     before = _before(machine, state, task)
-    return Acting(machine, state, before, services.actions, scope, context, StepObject())
+    return Acting(machine, state, before, services.actions, scope, context, StepObject(), trace)
 
 
 def _check_way(machine: Machine, task: Task) -> None:
@@ -156,7 +158,7 @@ def next_page(services: Services, acting: Acting, task: Task, *, by_token: bool 
     token = next_token(acting, task)
     if not token:
         return None
-    return follow_up(
+    following = follow_up(
         task,
         _encoded(services, acting.context),
         token,
@@ -166,6 +168,7 @@ def next_page(services: Services, acting: Acting, task: Task, *, by_token: bool 
         countdown=acting.state.continuation_countdown,
         by_token=by_token,
     )
+    return following.under(acting.trace)
 
 
 def next_token(acting: Acting, task: Task) -> str:

@@ -20,11 +20,12 @@ from fantasm_gcp.core.step import Moment, decide, transition_of
 from fantasm_gcp.engine.acting import Acting, execute, next_page, prepare
 from fantasm_gcp.engine.delivery import Answer
 from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight
-from fantasm_gcp.engine.failing import words_of
+from fantasm_gcp.engine.failing import failure_of, words_of
 from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.engine.start import launch
 from fantasm_gcp.engine.starting import definition_hash
 from fantasm_gcp.errors import AlreadyExistsError, HaltMachineError, RetryLater, StepError, StoreError
+from fantasm_gcp.observing.steps import Watched
 
 log = logging.getLogger("fantasm_gcp.engine")
 
@@ -36,24 +37,34 @@ def deliver_carried(services: Services, task: Task, attempt: int) -> Answer:
     A step for which retrying is vain is logged and dropped: there is no record to keep it in. ``attempt``
     counts the deliveries of this task, from 1.
     """
+    watched = Watched(task.step.name, task.step.instance, services.clock)
+    with watched.attempt(task, attempt):
+        answer = _delivered(services, task, attempt, watched)
+    watched.answered(answer.verdict, answer.message)
+    return answer
+
+
+def _delivered(services: Services, task: Task, attempt: int, watched: Watched) -> Answer:
     machine = services.definitions.machines.get(task.step.machine)
     try:
         if machine is not None and _needs_rows(machine):
             return _go_on_recorded(services, machine, task)
-        return _deliver(services, machine, task, attempt)
+        return _deliver(services, machine, task, attempt, watched)
     except StoreError as error:
         return Answer("retry", str(error))
 
 
-def _deliver(services: Services, machine: Machine | None, task: Task, attempt: int) -> Answer:
+def _deliver(
+    services: Services, machine: Machine | None, task: Task, attempt: int, watched: Watched
+) -> Answer:
     if machine is not None:
         transition = transition_of(machine, task.step)
         task = replace(task, target=transition.target if transition else machine.target)
     acting: Acting | None = None
     again: Task | None = None
     try:
-        acting = prepare(services, task, task.started)
-        _act(services, task, acting, attempt)
+        acting = prepare(services, task, task.started, watched.trace)
+        _act(services, task, acting, attempt, watched)
         return Answer("done")
     except HaltMachineError as halt:
         answer = Answer("done", words_of(halt))
@@ -65,11 +76,13 @@ def _deliver(services: Services, machine: Machine | None, task: Task, attempt: i
         answer = Answer("later", words_of(later))
         again = replace(task, epoch=task.epoch + 1, due=services.clock() + later.seconds)
     except StepError as error:
+        watched.failed(error, failure_of(error), given_up=True)
         log.error("%s is dropped: %s", task.step.name, words_of(error), exc_info=error)
         answer = Answer("failed", words_of(error))
     except StoreError:
         raise
     except Exception as error:
+        watched.failed(error, failure_of(error), given_up=False)
         log.warning("%s will be retried: %s", task.step.name, words_of(error), exc_info=error)
         answer = Answer("retry", f"{type(error).__qualname__}: {words_of(error)}")
     _keep_lines(services, task, acting, attempt)
@@ -78,7 +91,7 @@ def _deliver(services: Services, machine: Machine | None, task: Task, attempt: i
     return answer
 
 
-def _act(services: Services, task: Task, acting: Acting, attempt: int) -> None:
+def _act(services: Services, task: Task, acting: Acting, attempt: int, watched: Watched) -> None:
     if acting.state.continuation:
         ahead = next_page(services, acting, task, by_token=True)
         if ahead is not None:
@@ -89,8 +102,9 @@ def _act(services: Services, task: Task, acting: Acting, attempt: int) -> None:
     if acted.staged or lines:
         services.store.commit(Commit(tuple(map(Upsert, lines)), acted.staged))
     for start in following.starts:
-        launch(services, start)
-    enqueue(services, following.tasks, AT_LEAST_ONCE)
+        launch(services, start.under(watched.trace))
+    enqueue(services, [each.under(watched.trace) for each in following.tasks], AT_LEAST_ONCE)
+    watched.committed(acted.outcome, acted.event, len(following.tasks))
 
 
 def _keep_lines(services: Services, task: Task, acting: Acting | None, attempt: int) -> None:

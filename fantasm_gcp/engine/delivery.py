@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fantasm_gcp.core.names import InstanceId, StepName
-from fantasm_gcp.core.records import Instance, Stored, Task
+from fantasm_gcp.core.records import Instance, Stored, Task, TaskStatus
 from fantasm_gcp.errors import FantasmError
 
 
@@ -46,6 +46,11 @@ class Loaded:
 
     task: Stored[Task] | None
     instance: Stored[Instance] | None
+
+
+def is_overtaken(current: Task, loaded: Task) -> bool:
+    """Whether an outcome of the loaded row must be dropped: the step was given up or redriven."""
+    return current.status is TaskStatus.FAILED or current.epoch != loaded.epoch
 
 
 class Moved(FantasmError):

@@ -12,7 +12,8 @@ from fantasm_gcp.core.definition import AT_LEAST_ONCE, EXACTLY_ONCE
 from fantasm_gcp.core.names import StepName
 from fantasm_gcp.core.records import Stored, Task, TaskStatus, task_key
 from fantasm_gcp.core.step import Following, policy_of
-from fantasm_gcp.engine.ports import Services
+from fantasm_gcp.core.traces import Trace
+from fantasm_gcp.engine.ports import Reader, Services
 
 
 def enqueue(
@@ -58,7 +59,7 @@ def delete_tasks(services: Services, names: Iterable[str]) -> None:
         services.queue.delete(queue, of_queue)
 
 
-def enqueue_unrecorded(services: Services, following: Following) -> Following:
+def enqueue_unrecorded(services: Services, following: Following, trace: Trace | None) -> Following:
     """Starts what a step spawned of machines that keep no records, ahead of the step's commit.
 
     Equal names keep a repetition from multiplying them, for a while. What is left is to be committed.
@@ -67,10 +68,21 @@ def enqueue_unrecorded(services: Services, following: Following) -> Following:
     kept = []
     for each in following.starts:
         if machines[each.instance.machine].guarantee == AT_LEAST_ONCE:
-            enqueue(services, [each.task], AT_LEAST_ONCE)
+            enqueue(services, [each.under(trace).task], AT_LEAST_ONCE)
         else:
             kept.append(each)
     return replace(following, starts=tuple(kept))
+
+
+def without_started(reader: Reader, following: Following) -> Following:
+    """An outcome without the named starts that somebody else made meanwhile: their names are taken."""
+    named = [each for each in following.starts if each.named]
+    if not named:
+        return following
+    found = reader.lookup([each.instance.key for each in named])
+    taken = {each.row.id: each.row.first_step for each in found if each is not None}
+    kept = tuple(each for each in following.starts if each.instance.id not in taken)
+    return replace(following, starts=kept, taken=(*following.taken, *taken.values()))
 
 
 def enqueue_in_flight(services: Services, names: Sequence[StepName]) -> None:

@@ -18,6 +18,7 @@ from fantasm_gcp.engine.failing import failure_of, words_of
 from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.engine.starting import Wish, plan
 from fantasm_gcp.errors import HaltMachineError, StepError
+from fantasm_gcp.observing.steps import running
 
 log = logging.getLogger("fantasm_gcp.engine")
 
@@ -95,10 +96,11 @@ class _Immediate:
     def _step(self, task: Task, entries: Sequence[Entry] | None) -> None:
         if len(self._ran.steps) == MOST_STEPS:
             raise StepError(f"{MOST_STEPS:,} steps ran in one request, and it goes on: start it as tasks")
-        acting = prepare(self._services, task, self._started)
+        acting = prepare(self._services, task, self._started, None)
         acting.scope.once = _call
         try:
-            following = self._act(task, acting, entries)
+            with running(task):
+                following = self._act(task, acting, entries)
         except HaltMachineError as halt:
             following = Following(Acted(outcome=Outcome.HALTED), note=words_of(halt))
             if halt.log_level is not None:

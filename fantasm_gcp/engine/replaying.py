@@ -13,11 +13,12 @@ from fantasm_gcp.engine.delivery import Answer, Delivery, Loaded
 from fantasm_gcp.engine.ending import end_branch
 from fantasm_gcp.engine.enqueue import delete_tasks, enqueue_in_flight
 from fantasm_gcp.engine.ports import Services
+from fantasm_gcp.observing.steps import Watched
 
 log = logging.getLogger("fantasm_gcp.engine")
 
 
-def replay(services: Services, delivery: Delivery, loaded: Loaded) -> Answer:
+def replay(services: Services, delivery: Delivery, loaded: Loaded, watched: Watched | None = None) -> Answer:
     """Does again what follows from a step that is over, as its record tells it."""
     found: Sequence[Stored[Record] | None] = services.store.lookup([record_key(delivery.step)])
     record = found[0].row if found[0] else None
@@ -26,6 +27,8 @@ def replay(services: Services, delivery: Delivery, loaded: Loaded) -> Answer:
         log.info("%s: %s", delivery.step, message)
         return Answer("retry", message)
     if record is not None:
+        if watched is not None:
+            watched.sees(record.step)
         enqueue_in_flight(services, record.next)
         if record.far and _is_cancelled(loaded):
             _delete_far(services, record)

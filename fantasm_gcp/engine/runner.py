@@ -29,9 +29,9 @@ from fantasm_gcp.core.spreading import scatter, spread_out
 from fantasm_gcp.core.step import Acted, Attempt, Following, Leaving, Moment, decide, parts_of
 from fantasm_gcp.engine.acting import Acting, announce, execute, prepare, unacted
 from fantasm_gcp.engine.collecting import Cuts, close_window, discard_entries, read_batch
-from fantasm_gcp.engine.delivery import Answer, Delivery, Loaded, Moved
+from fantasm_gcp.engine.delivery import Answer, Delivery, Loaded, Moved, is_overtaken
 from fantasm_gcp.engine.ending import end_branch
-from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight, enqueue_unrecorded
+from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight, enqueue_unrecorded, without_started
 from fantasm_gcp.engine.failing import (
     Failed,
     attempts_used,
@@ -44,7 +44,7 @@ from fantasm_gcp.engine.failing import (
 from fantasm_gcp.engine.forwarding import forward, is_deferred
 from fantasm_gcp.engine.operations import operate
 from fantasm_gcp.engine.parking import park, unpark
-from fantasm_gcp.engine.ports import Reader, Services
+from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.engine.replaying import replay
 from fantasm_gcp.errors import (
     AlreadyExistsError,
@@ -57,16 +57,24 @@ from fantasm_gcp.errors import (
     StoreError,
     UnavailableError,
 )
+from fantasm_gcp.observing.steps import Watched
 
 log = logging.getLogger("fantasm_gcp.engine")
 
 
 def deliver(services: Services, delivery: Delivery) -> Answer:
     """Runs one delivery of a step. Any number of deliveries of it, overlapping or not, come to the same."""
+    watched = Watched(delivery.step, delivery.instance, services.clock)
+    answer = _delivered(services, delivery, watched)
+    watched.answered(answer.verdict, answer.message)
+    return answer
+
+
+def _delivered(services: Services, delivery: Delivery, watched: Watched) -> Answer:
     try:
         for attempt in range(services.limits.contention_tries):
             try:
-                return _deliver(services, delivery, attempt)
+                return _deliver(services, delivery, attempt, watched)
             except Moved:
                 services.back_off(attempt)
     except StoreError as error:
@@ -80,11 +88,12 @@ def load(services: Services, delivery: Delivery) -> Loaded:
     return Loaded(task, instance)
 
 
-def _deliver(services: Services, delivery: Delivery, attempt: int) -> Answer:
+def _deliver(services: Services, delivery: Delivery, attempt: int, watched: Watched) -> Answer:
     loaded = load(services, delivery)
     stored = loaded.task
     if stored is None:
-        return replay(services, delivery, loaded)
+        return replay(services, delivery, loaded, watched)
+    watched.sees(stored.row.step)
     if stored.row.step.instance != delivery.instance:
         return Answer("refused", f"{delivery.step} is no step of {delivery.instance}")
     if stored.row.status is TaskStatus.WAITING:
@@ -105,7 +114,9 @@ def _deliver(services: Services, delivery: Delivery, attempt: int) -> Answer:
         unpark(services, stored)
         return Answer("later", "this step was parked, and is not to be any more")
     last_transaction = attempt + 1 >= services.limits.transaction_tries
-    return _Run(services, delivery, stored, loaded.instance, last_transaction).answer(stopped)
+    run = _Run(services, delivery, stored, loaded.instance, last_transaction, watched)
+    with watched.attempt(stored.row, run.number):
+        return run.answer(stopped)
 
 
 class _Run:
@@ -118,9 +129,11 @@ class _Run:
         stored: Stored[Task],
         instance: Stored[Instance] | None,
         last_transaction: bool,
+        watched: Watched,
     ) -> None:
         self.services = services
         self.last_transaction = last_transaction
+        self.watched = watched
         self.delivery = delivery
         self.stored = stored
         self.instance = instance
@@ -157,17 +170,20 @@ class _Run:
         """
         if commit is None:
             raise Moved(f"another delivery of {self.delivery.step} decided")
+        acted = following.acted
+        self.watched.committed(acted.outcome, acted.event, len(commit.tasks))
         if commit.tasks:
             enqueue(self.services, commit.tasks)
         enqueue_in_flight(self.services, following.taken)
         if following.ends_branch:
-            instance = None if following.acted.stops_instance else self.instance
+            instance = None if acted.stops_instance else self.instance
             end_branch(self.services, self.delivery.instance, instance)
         return Answer("done")
 
     def _failed(self, error: Exception) -> Answer:
         """Records a failed attempt; where it was the last one, the state may have an event for that."""
         failed = failed_attempt(self.services, self.stored.row, self.delivery, error, self.number, self.began)
+        self.watched.failed(error, failed.task.failure, failed.given_up)
         if failed.on_error is not None:
             try:
                 outcome = self._recover(failed, failed.on_error)
@@ -184,7 +200,7 @@ class _Run:
     def _recover(self, failed: Failed, event: str) -> tuple[Following, Commit | None]:
         """Fires the transition that a state has for a step that is out of attempts."""
         task, cause = self.stored.row, failed.task.failure
-        acting = prepare(self.services, task, self._started())
+        acting = prepare(self.services, task, self._started(), self.watched.trace)
         words = cause.error if cause else ""
         log.error("%s goes on by on_error: %s", task.step.name, words, exc_info=failed.error)
         return self._go_on(acting, event, Outcome.RECOVERED, f"on_error, after: {words}", cause)
@@ -214,6 +230,7 @@ class _Run:
         if isinstance(batch, Cuts) or not batch:
             return self._nothing_to_run(batch)
         self.entries = batch
+        self.watched.collects(batch)
         return None
 
     def _lines(self) -> tuple[LogLine, ...]:
@@ -241,7 +258,7 @@ class _Run:
         if task.role is Role.SPREAD:
             machine = self.services.definitions.machines.get(task.step.machine)
             return self._commit(scatter(machine, task, self.services.limits.spread, self._moment()))
-        acting = self.acting = prepare(self.services, task, self._started())
+        acting = self.acting = prepare(self.services, task, self._started(), self.watched.trace)
         if task.skip is not None:
             return self._go_on(acting, task.skip, Outcome.SKIPPED, "skipped by an operator")
         if acting.state.continuation:
@@ -258,7 +275,7 @@ class _Run:
     def _following(self, acting: Acting, acted: Acted) -> Following:
         """What follows from what was acted; starts of machines without records happen ahead of the commit."""
         following = decide(acting.machine, self.stored.row, acted, self._moment())
-        following = enqueue_unrecorded(self.services, following)
+        following = enqueue_unrecorded(self.services, following, self.watched.trace)
         bounds = self.services.limits.spread
         return spread_out(self.stored.row, following, acting.machine, bounds, self._moment())
 
@@ -348,7 +365,7 @@ class _Run:
                 self.services.back_off(attempt)
                 again = load(self.services, self.delivery)
                 self.instance = again.instance
-                if again.task is None or _overtaken(again.task.row, self.stored.row):
+                if again.task is None or is_overtaken(again.task.row, self.stored.row):
                     return following, None
                 if again.task.row.announced != self.stored.row.announced:
                     raise Moved(f"another delivery of {self.delivery.step} announced its page") from None
@@ -379,21 +396,5 @@ class _Run:
         return commit
 
     def _commit_of(self, following: Following, windows: Mapping[str, Window]) -> Commit:
-        attempt = Attempt(self.number, self.began, self.services.clock())
+        attempt = Attempt(self.number, self.began, self.services.clock(), self.watched.trace)
         return commit_of(self.stored, following, attempt, windows, self.instance, self._lines())
-
-
-def without_started(reader: Reader, following: Following) -> Following:
-    """An outcome without the named starts that somebody else made meanwhile: their names are taken."""
-    named = [each for each in following.starts if each.named]
-    if not named:
-        return following
-    found = reader.lookup([each.instance.key for each in named])
-    taken = {each.row.id: each.row.first_step for each in found if each is not None}
-    kept = tuple(each for each in following.starts if each.instance.id not in taken)
-    return replace(following, starts=kept, taken=(*following.taken, *taken.values()))
-
-
-def _overtaken(current: Task, loaded: Task) -> bool:
-    """Whether an outcome of the loaded row must be dropped: the step was given up or redriven."""
-    return current.status is TaskStatus.FAILED or current.epoch != loaded.epoch

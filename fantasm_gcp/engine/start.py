@@ -19,6 +19,7 @@ from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight
 from fantasm_gcp.engine.ports import JoinedTransaction, Services
 from fantasm_gcp.engine.starting import Wish, plan
 from fantasm_gcp.errors import AlreadyExistsError, AlreadyStartedError, StartError, UnavailableError
+from fantasm_gcp.observing.steps import starting
 
 log = logging.getLogger("fantasm_gcp.engine")
 
@@ -71,7 +72,8 @@ def start(
         on_complete=ends.on_complete,
         on_failure=ends.on_failure,
     )
-    return launch(services, plan(services, wish))
+    with starting(plan(services, wish)) as planned:
+        return launch(services, planned)
 
 
 def start_many(
@@ -106,7 +108,11 @@ def start_many(
         plans.append(plan(services, wish))
     started = []
     for each in plans:
-        made = launch(services, each) if transaction is None else launch_with(services, each, transaction)
+        with starting(each) as planned:
+            if transaction is None:
+                made = launch(services, planned)
+            else:
+                made = launch_with(services, planned, transaction)
         if not made.created:
             message = f"machine {machine!r} was started before under the name {task_name!r} ({made.instance})"
             if raise_if_exists:

@@ -10,7 +10,7 @@ from fantasm_gcp.core.moments import iso
 from fantasm_gcp.core.names import StepName, digest, instance_id
 from fantasm_gcp.core.receivers import is_url
 from fantasm_gcp.core.records import Instance, InstanceStatus
-from fantasm_gcp.core.step import Start, deferred_start, first_task
+from fantasm_gcp.core.step import Start, deferred_start, first_task, later_in
 from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.engine.starting import definition_hash
 
@@ -73,7 +73,7 @@ def _start(
     )
     if machine is None:
         task = deferred_start(instance, encoded, now)
-        return Start(replace(instance, first_step=task.step.name), task)
+        return _within(row, Start(replace(instance, first_step=task.step.name), task), now)
     task = first_task(machine, instance.id, encoded, "POST", now, now, pinned=services.pin)
     instance = replace(
         instance,
@@ -83,4 +83,11 @@ def _start(
         on_complete=machine.on_complete,
         on_failure=machine.on_failure,
     )
-    return Start(instance, task)
+    return _within(row, Start(instance, task), now)
+
+
+def _within(row: Instance, start: Start, now: float) -> Start:
+    """A start in the trace of the instance that ends, or with a link to it."""
+    trace, links = later_in(row, start.task.step.name, now)
+    task = replace(start.task, trace=trace, links=links)
+    return replace(start, instance=replace(start.instance, trace=trace), task=task)

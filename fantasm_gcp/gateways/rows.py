@@ -34,6 +34,7 @@ from fantasm_gcp.core.records import (
     Watermark,
     Window,
 )
+from fantasm_gcp.core.traces import Trace, of_text, to_text
 
 KEEP_SECONDS = 90 * 24 * 3600
 """How long history is kept after it was made, where a TTL policy is set on ``expires``."""
@@ -149,6 +150,7 @@ def _write_instance(row: Instance, to: Properties) -> None:
     to.texts("on_failure", row.on_failure)
     to.texts("told", row.told)
     to.texts("released", row.released)
+    _write_trace(row.trace, to)
     for machine in ("", row.machine):
         for status in ("", row.status):
             to.text(*listed(machine, status, row.started), indexed=True)
@@ -176,6 +178,7 @@ def _read_instance(of: Properties, _: bytes) -> Instance:
         on_failure=of.get_texts("on_failure"),
         told=tuple(map(StepName, of.get_texts("told"))),
         released=tuple(map(StepName, of.get_texts("released"))),
+        trace=_read_trace(of),
     )
 
 
@@ -268,6 +271,17 @@ def _write_task(row: Task, to: Properties) -> None:
     to.text("target", row.target)
     to.text("headers", json.dumps(row.headers) if row.headers else None)
     _write_pages(row.pages, to)
+    _write_trace(row.trace, to)
+    to.texts("links", tuple(map(to_text, row.links)))
+
+
+def _write_trace(trace: Trace | None, to: Properties) -> None:
+    to.text("trace", None if trace is None else to_text(trace))
+
+
+def _read_trace(of: Properties) -> Trace | None:
+    """Where a row is in a trace; rows from before there were traces are in none."""
+    return of_text(of.get_text("trace"))
 
 
 def _write_cause(cause: Failure | None, to: Properties) -> None:
@@ -335,6 +349,8 @@ def _read_task(of: Properties, context: bytes) -> Task:
         child=None if child is None else InstanceId(child),
         looks=of.need_number("looks"),
         overdue=of.get_moment("looked_at"),
+        trace=_read_trace(of),
+        links=tuple(each for each in map(of_text, of.get_texts("links")) if each is not None),
     )
 
 
@@ -353,6 +369,7 @@ def _write_record(row: Record, to: Properties) -> None:
     to.number("entries", row.entries)
     to.text("note", row.note)
     to.texts("far", row.far)
+    _write_trace(row.trace, to)
 
 
 def _read_record(of: Properties, context: bytes) -> Record:
@@ -371,6 +388,7 @@ def _read_record(of: Properties, context: bytes) -> Record:
         entries=of.get_number("entries"),
         note=of.need_text("note"),
         far=of.get_texts("far"),
+        trace=_read_trace(of),
     )
 
 
@@ -391,6 +409,7 @@ def _write_entry(row: Entry, to: Properties) -> None:
     to.text("state", row.state or None)
     _write_cause(row.cause, to)
     _write_pages(row.pages, to)
+    _write_trace(row.trace, to)
 
 
 def _read_entry(of: Properties, context: bytes) -> Entry:
@@ -404,6 +423,7 @@ def _read_entry(of: Properties, context: bytes) -> Entry:
         None if joining is None else InstanceId(joining),
         of.get_text("state") or "",
         _read_cause(of),
+        _read_trace(of),
     )
 
 

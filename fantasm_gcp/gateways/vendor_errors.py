@@ -26,8 +26,16 @@ _TABLE: tuple[tuple[type[vendor.GoogleAPICallError], type[StoreError]], ...] = (
 )
 
 
+OLD_CONCURRENCY = (
+    "this database keeps transactions apart by entity groups, as those of old App Engine applications do, "
+    "and takes no more than 25 of them in one: `fantasm doctor` tells the command that changes it"
+)
+
+
 def ours(error: vendor.GoogleAPIError) -> StoreError:
     """The error of ours for one of Google's; whatever leaves the outcome open is ``UnavailableError``."""
+    if "too many entity groups" in str(error).lower():
+        return RefusedError(f"{OLD_CONCURRENCY} ({error})")
     if is_contention(error):
         return ConflictError(str(error))
     for theirs, kind in _TABLE:

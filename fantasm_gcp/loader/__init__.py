@@ -6,6 +6,7 @@ Only here is YAML known and only here is users' code imported.
 from __future__ import annotations
 
 from fantasm_gcp.loader.actions import Actions, load_actions, resolve_action
+from fantasm_gcp.loader.app_yaml import AppYaml, parse_app_yaml, read_app_yaml
 from fantasm_gcp.loader.casts import load_casts, resolve_cast
 from fantasm_gcp.loader.files import BUILT_IN_FILE, load_definitions, parse_text
 from fantasm_gcp.loader.index_yaml import CompositeIndex, IndexFile, load_indexes, parse_indexes
@@ -18,6 +19,7 @@ __all__ = [
     "MAX_NODES",
     "YAML_PARSER",
     "Actions",
+    "AppYaml",
     "CompositeIndex",
     "IndexFile",
     "QueueEntry",
@@ -27,10 +29,12 @@ __all__ = [
     "load_definitions",
     "load_indexes",
     "load_queues",
+    "parse_app_yaml",
     "parse_indexes",
     "parse_queues",
     "parse_text",
     "parse_tree",
+    "read_app_yaml",
     "resolve_action",
     "resolve_cast",
 ]

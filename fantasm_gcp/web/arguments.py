@@ -11,6 +11,7 @@ from flask import Request
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
 
+from fantasm_gcp.console.page_tokens import FIELD
 from fantasm_gcp.core.codec import CONTEXT_LIMIT
 from fantasm_gcp.core.context import method_of
 from fantasm_gcp.core.headers import PREFIX, RESERVED, Headers, canonical, checked
@@ -26,6 +27,9 @@ COMPLETE_HEADER, FAILURE_HEADER = f"{PREFIX}On-Complete", f"{PREFIX}On-Failure"
 """Machines and URLs, with commas between them, that are told of the instance's end."""
 
 IMMEDIATE_ARGUMENT = "__im__"
+CSRF_ARGUMENT = FIELD
+"""The field of a form that shows that it is from our own page; see :mod:`fantasm_gcp.web.forgery`."""
+
 _YES = frozenset({"1", "true", "yes", "on"})
 _NAME = re.compile("[^\x00-\x1f\x7f\ud800-\udfff]{1,500}")
 
@@ -53,13 +57,14 @@ def read_start(request: Request) -> StartRequest:
     request.max_content_length = request.max_form_memory_size = BODY_LIMIT
     request.max_form_parts = None
     context = _of_pairs(request.args) | _of_body(request)
+    context.pop(CSRF_ARGUMENT, None)
     immediate = str(context.pop(IMMEDIATE_ARGUMENT, "")).lower() in _YES
     try:
         method = method_of(str(context.pop(METHOD_ARGUMENT, request.method)))
         headers = checked(_own_headers(request))
     except ValueError as error:
         raise StartError(str(error)) from error
-    _check_names(context)
+    check_names(context)
     key = request.headers.get(KEY_HEADER)
     if key is not None and not _NAME.fullmatch(key):
         raise StartError(f"the {KEY_HEADER} header must be 1 to 500 characters of text")
@@ -123,7 +128,8 @@ def _of_body(request: Request) -> dict[str, Any]:
     return body
 
 
-def _check_names(names: Iterable[str]) -> None:
+def check_names(names: Iterable[str]) -> None:
+    """Raises :class:`StartError` for a name that a start's argument cannot have."""
     for name in names:
         if not _NAME.fullmatch(name):
             raise StartError(f"argument {name[:50]!r} is malformed: a name is 1 to 500 characters of text")

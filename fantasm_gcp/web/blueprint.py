@@ -5,28 +5,29 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, request, url_for
+from flask import Blueprint, Response, current_app, g, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter
 
 from fantasm_gcp.console.views import add_pages
-from fantasm_gcp.core.callback import EPOCH_HEADER, INSTANCE_HEADER, PENDING_HEADER, STEP_HEADER
-from fantasm_gcp.core.carried import GUARANTEE_HEADER, carried
+from fantasm_gcp.core.callback import INSTANCE_HEADER, STEP_HEADER
+from fantasm_gcp.core.carried import GUARANTEE_HEADER
 from fantasm_gcp.core.definition import AT_LEAST_ONCE
-from fantasm_gcp.core.names import TASK_NAME_LIMIT, InstanceId, StepName
-from fantasm_gcp.core.records import Task
+from fantasm_gcp.core.names import TASK_NAME_LIMIT
 from fantasm_gcp.diagram import render_dot, render_mermaid, render_svg
 from fantasm_gcp.engine.carrying import deliver_carried
-from fantasm_gcp.engine.delivery import Answer, Delivery
+from fantasm_gcp.engine.delivery import Answer
 from fantasm_gcp.engine.runner import deliver
 from fantasm_gcp.engine.start import start
-from fantasm_gcp.web import api, commands, failures, guard, machines
-from fantasm_gcp.web.arguments import kept_headers, read_start
+from fantasm_gcp.web import api, commands, failures, machines
+from fantasm_gcp.web.arguments import read_start
+from fantasm_gcp.web.confirming import confirmation_page, started_page, wants_confirmation, wants_page
 from fantasm_gcp.web.current import current_fantasm
+from fantasm_gcp.web.deliveries import STEP_ENDPOINT, answer_again, read_carried, read_delivery
 from fantasm_gcp.web.immediate import run_immediately
 from fantasm_gcp.web.responses import as_json, register_error_answers
+from fantasm_gcp.web.start_tokens import read_granted
 from fantasm_gcp.web.sweeping import sweep_overdue
 
 BOTH = ["GET", "POST"]
@@ -36,9 +37,10 @@ def blueprint(root: str) -> Blueprint:
     """A blueprint with every path under ``root``, guarded; made anew for each application."""
     made = Blueprint("fantasm", "fantasm_gcp.console", url_prefix=root, static_folder="static")
     made.before_request(_guard)
+    made.after_request(answer_again)
     register_error_answers(made)
     made.add_url_rule("/fsm/<machine>/", "start", start_machine, methods=BOTH, strict_slashes=False)
-    made.add_url_rule("/fsm/<machine>/<state>/<event>/<target>/", "step", deliver_step, methods=BOTH)
+    made.add_url_rule("/fsm/<machine>/<state>/<event>/<target>/", STEP_ENDPOINT, deliver_step, methods=BOTH)
     for path, view in (
         ("/api/machines", machines.machines),
         ("/api/instances", api.instances),
@@ -73,16 +75,19 @@ def blueprint(root: str) -> Blueprint:
 
 
 def _guard() -> None:
-    guard.check(request, current_fantasm().settings)
+    current_fantasm().guard.admit(request)
 
 
 def start_machine(machine: str) -> ResponseReturnValue:
     """Starts a machine and answers the instance's id and where its status is."""
     if request.method not in BOTH:
         raise MethodNotAllowed(BOTH)  # Flask takes HEAD for GET, and looking must not start anything
-    services = current_fantasm().services
+    served, grant = current_fantasm(), g.fantasm_grant
+    services = served.services
     services.definitions.machine(machine)
-    asked = read_start(request)
+    if wants_confirmation(request, g.fantasm_caller):
+        return confirmation_page(served, request, grant)
+    asked = read_start(request) if grant is None else read_granted(request, machine, grant)
     try:
         if asked.immediate:
             answer, status = run_immediately(services, machine, asked)
@@ -103,6 +108,8 @@ def start_machine(machine: str) -> ResponseReturnValue:
     if services.definitions.machine(machine).guarantee != AT_LEAST_ONCE:  # which keeps nothing to look at
         answer["status_url"] = url_for("fantasm.api_instance", name=name)
         answer["console_url"] = url_for("fantasm.console_instance", name=name)
+    if wants_page(request):
+        return started_page(served, request, g.fantasm_caller, answer)
     return jsonify(answer)
 
 
@@ -115,60 +122,17 @@ def deliver_step(machine: str, state: str, event: str, target: str) -> ResponseR
             f"{machine}/{state}/{event}/{target} is a step, which Cloud Tasks calls; "
             f"people start {services.root}/fsm/{machine}/"
         )
+    settings = current_fantasm().settings
     if request.headers.get(GUARANTEE_HEADER) == AT_LEAST_ONCE:
-        carried_task = _carried(InstanceId(instance), machine, state, event, target)
-        answer = deliver_carried(services, carried_task, _retries(request.headers) + 1)
-        return _answer(answer, step)
-    delivery = Delivery(
-        StepName(step),
-        InstanceId(instance),
-        epoch=_number(request.headers.get(EPOCH_HEADER)),
-        unanswered=_unanswered(request.headers),
-        pending=_number(request.headers.get(PENDING_HEADER)),
-    )
-    return _answer(deliver(services, delivery), step)
-
-
-def _carried(instance: InstanceId, machine: str, state: str, event: str, target: str) -> Task:
-    try:
-        return carried(
-            request.headers,
-            request.get_data(),
-            instance=instance,
-            machine=machine,
-            state=state,
-            event=event,
-            target=target,
-            epoch=_number(request.headers.get(EPOCH_HEADER)),
-            queue=request.headers.get("X-AppEngine-QueueName", "default"),
-            method=request.method,
-            now=current_fantasm().services.clock(),
-            kept=kept_headers(request),
-        )
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise BadRequest("the headers of this step are not those of a task of fantasm_gcp") from error
+        place = (machine, state, event, target)
+        task, attempt = read_carried(instance, place, request, settings, services.clock())
+        return _answer(deliver_carried(services, task, attempt), step)
+    return _answer(deliver(services, read_delivery(step, instance, request, settings)), step)
 
 
 def _answer(answer: Answer, step: str) -> ResponseReturnValue:
     body = {"verdict": answer.verdict, "step": step, "message": answer.message}
     return jsonify(body), {"retry": 500, "refused": 400}.get(answer.verdict, 200)
-
-
-def _retries(headers: Headers) -> int:
-    return _number(headers.get("X-AppEngine-TaskRetryCount"))
-
-
-def _unanswered(headers: Headers) -> int:
-    """Earlier deliveries without an answer. App Engine counts those with one, whatever it was.
-
-    (Tasks with HTTP targets come with another count, which leaves answers of 5xx out.)
-    """
-    retries, answered = (headers.get(f"X-AppEngine-Task{name}Count") for name in ("Retry", "Execution"))
-    return max(0, _number(retries) - _number(answered))
-
-
-def _number(header: str | None) -> int:
-    return int(header[:12]) if header and header.isascii() and header.isdigit() else 0
 
 
 def graph(machine: str) -> ResponseReturnValue:

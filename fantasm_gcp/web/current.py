@@ -9,6 +9,7 @@ from flask import current_app
 from fantasm_gcp.console.views import Served
 from fantasm_gcp.engine.ports import Services
 from fantasm_gcp.engine.start import Started
+from fantasm_gcp.web.guard import Guard
 
 EXTENSION = "fantasm"
 """Its key in ``app.extensions``."""
@@ -19,6 +20,14 @@ class Serving(Served, Protocol):
 
     @property
     def services(self) -> Services: ...
+
+    @property
+    def has_app_engine_target(self) -> bool:
+        """Whether App Engine delivers the tasks."""
+
+    @property
+    def guard(self) -> Guard:
+        """What lets requests in."""
 
     @property
     def datastore(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,23 +13,34 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
-from fantasm_gcp.builtin import MACHINES as BUILT_IN
 from fantasm_gcp.core.codec import Codec
 from fantasm_gcp.core.definition import Definitions
 from fantasm_gcp.core.headers import QUEUE_HEADER, checked
 from fantasm_gcp.engine.history import History
 from fantasm_gcp.engine.ports import Limits, Services
 from fantasm_gcp.engine.start import Ends, Started, start_many
-from fantasm_gcp.errors import StartError
+from fantasm_gcp.errors import StartError, StoreError, UnverifiedError
 from fantasm_gcp.gateways.per_process import PerProcess
 from fantasm_gcp.loader import load_actions, load_casts, load_definitions
 from fantasm_gcp.registry import REGISTERED
-from fantasm_gcp.settings import Settings, complete
+from fantasm_gcp.settings import GOOGLE_CERTIFICATES, Settings, complete
 from fantasm_gcp.web.blueprint import blueprint
+from fantasm_gcp.web.callers import Authorize, Verifier
 from fantasm_gcp.web.current import EXTENSION
+from fantasm_gcp.web.deliveries import refuse_services
+from fantasm_gcp.web.deployment import deployed, pin_of, service_of
+from fantasm_gcp.web.guard import Guard
+from fantasm_gcp.web.observed import observe
+from fantasm_gcp.web.start_tokens import DEFAULT_EXPIRES, make_start_token, start_path
 
 if TYPE_CHECKING:  # Google's clients are loaded when they are first needed, not by importing this
     from fantasm_gcp.gateways.clients import Channels
+
+
+log = logging.getLogger("fantasm_gcp.web")
+
+WARMUP = "/_ah/warmup"
+"""Where App Engine asks an instance to get ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,10 @@ class Fantasm:
     Reading the definitions happens here, so that a wrong file stops the start: raises ``DefinitionError``
     with every problem. Google's clients are made in each process when they are first needed.
 
+    ``url_prefix`` takes the place of the file's ``root_url``. Where a server mounts the application below a
+    path, Flask's ``APPLICATION_ROOT`` has to say so: tasks are sent there.
+    ``authorize`` is the application's own word on who may operate it: given a request, it answers
+    ``"viewer"``, ``"operator"`` or None. It is asked where nothing else proves who calls.
     ``datastore`` makes the client that actions use, once in each process, where it is not to be made from
     the settings.
     ``channels``, ``clock``, ``sleep`` and ``chance`` are for local servers and tests.
@@ -55,6 +71,8 @@ class Fantasm:
         app: Flask | None = None,
         settings: Settings | None = None,
         *,
+        url_prefix: str | None = None,
+        authorize: Authorize | None = None,
         datastore: Callable[[], Any] | None = None,
         channels: Channels | None = None,
         clock: Callable[[], float] = time.time,
@@ -63,12 +81,16 @@ class Fantasm:
     ) -> None:
         self._given = settings or Settings()
         self.channels = channels
+        self._url_prefix = url_prefix
+        self._authorize = authorize
         self._datastore = datastore
         self._clock = clock
         self._sleep = sleep
         self._chance = chance
         self._found = PerProcess(self._complete)
         self._backend = PerProcess(self._connect)
+        self._guard = PerProcess(self._make_guard)
+        self._warmed = PerProcess(self._warm_up)
         self.definitions = Definitions()
         if app is not None:
             self.init_app(app)
@@ -76,11 +98,35 @@ class Fantasm:
     def init_app(self, app: Flask) -> None:
         """Reads the definition file, which lies beside the application, and adds the paths."""
         definitions = load_definitions(Path(app.root_path) / self._given.definitions)
-        self.definitions = _on_this_service(definitions, self._given)
+        refuse_services(definitions, self._given)
+        self.definitions = deployed(definitions, self._url_prefix)
+        self._root = app.config["APPLICATION_ROOT"].rstrip("/") + self.definitions.root
         self._actions = load_actions(self.definitions)
         self._casts = load_casts(self.definitions)
         app.extensions[EXTENSION] = self
+        observe(app, self._given, lambda: self.settings.project)
         app.register_blueprint(blueprint(self.definitions.root))
+        if self.is_deployed:
+            _warn_of_tests(self._given)
+            app.add_url_rule(WARMUP, "fantasm_warmup", self.warm_up)
+
+    @property
+    def is_deployed(self) -> bool:
+        """Whether this runs on App Engine or Cloud Run."""
+        return self._given.runtime != ""
+
+    @property
+    def has_app_engine_target(self) -> bool:
+        """Whether App Engine delivers the tasks; known without asking the metadata server."""
+        return self._given.has_app_engine_target
+
+    def warm_up(self) -> tuple[str, int]:
+        """Opens in this process what the first step would otherwise wait for: once, however often called.
+
+        App Engine requests ``/_ah/warmup`` before an instance gets requests, if app.yaml asks for it.
+        """
+        self._warmed()
+        return "", 204
 
     def start_machine(
         self,
@@ -154,6 +200,46 @@ class Fantasm:
         """What the API and the console read."""
         return self._backend().history
 
+    @property
+    def guard(self) -> Guard:
+        """What lets requests in."""
+        return self._guard()
+
+    def start_url(
+        self,
+        machine: str,
+        context: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        expires: float = DEFAULT_EXPIRES,
+    ) -> str:
+        """A path that starts a machine once, for whoever has it: an argument of it is a signed start token.
+
+        It is good for so many seconds, for this machine and exactly this context. Whoever requests it again
+        gets the instance that is there already. Raises :class:`UnknownMachineError`, :class:`SettingsError`
+        without FANTASM_START_SECRET, and :class:`StartError` for a context that a token cannot have.
+        """
+        name = self.definitions.machine(machine).name
+        secret, now = self.settings.start_secret, self._clock()
+        token = make_start_token(secret, name, context, expires=expires, now=now)
+        return start_path(self._root, name, token)
+
+    def _make_guard(self) -> Guard:
+        return Guard(self.settings, PerProcess(self._make_verifier), self._authorize, self._clock)
+
+    def _make_verifier(self) -> Verifier:
+        from fantasm_gcp.gateways import identity
+
+        return identity.Verifier(self.settings.certificates_url)
+
+    def _warm_up(self) -> bool:
+        """Whether Datastore could be read; where it could not, the first step finds out what is wrong."""
+        try:
+            self.services.store.holds()
+        except (StoreError, UnverifiedError):
+            log.warning("warming up: Datastore cannot be read yet", exc_info=True)
+            return False
+        return True
+
     def _complete(self) -> Settings:
         if not self._given.runtime:
             return complete(self._given)
@@ -163,7 +249,7 @@ class Fantasm:
 
     def _connect(self) -> Backend:
         from fantasm_gcp.gateways import clients, keys
-        from fantasm_gcp.gateways.cloud_tasks import CloudTasksQueue
+        from fantasm_gcp.gateways.cloud_tasks import CloudTasksQueue, HttpTarget
         from fantasm_gcp.gateways.datastore import DatastoreStore
         from fantasm_gcp.gateways.history import DatastoreHistory
         from fantasm_gcp.gateways.webhooks import Webhooks
@@ -176,7 +262,16 @@ class Fantasm:
         place = Place(settings.project, settings.database, settings.namespace, settings.service)
         store = DatastoreStore(Wire(place, api, self._sleep), users, self._clock)
         tasks = PerProcess(lambda: clients.tasks_api(channels))
-        queue = CloudTasksQueue(settings.project, settings.location, tasks, self._sleep)
+        target = HttpTarget.of(settings)
+        queue = CloudTasksQueue(
+            settings.project,
+            settings.location,
+            tasks,
+            self._sleep,
+            target,
+            settings.queue,
+            service_of(settings),
+        )
         services = Services(
             self.definitions,
             self._actions,
@@ -184,7 +279,7 @@ class Fantasm:
             Codec(keys.adapters(), REGISTERED),
             store,
             queue,
-            root=self.definitions.root,
+            root=self._root,
             limits=replace(Limits(), inline_context=settings.inline_limit, resume_rate=settings.resume_rate),
             clock=self._clock,
             sleep=self._sleep,
@@ -192,7 +287,7 @@ class Fantasm:
             webhooks=Webhooks(
                 settings.webhook_secret, settings.webhook_hosts, settings.is_local, self._clock
             ),
-            pin=_pin(settings),
+            pin=pin_of(settings),
         )
         return Backend(services, DatastoreHistory(store))
 
@@ -201,19 +296,12 @@ def _receivers(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _on_this_service(definitions: Definitions, settings: Settings) -> Definitions:
-    """The definitions, with the built-in machines on the App Engine service that runs this."""
-    service = settings.app_engine_service
-    if service in ("", "default"):
-        return definitions
-    machines = {
-        name: replace(machine, target=service) if name in BUILT_IN else machine
-        for name, machine in definitions.machines.items()
-    }
-    return replace(definitions, machines=MappingProxyType(machines))
-
-
-def _pin(settings: Settings) -> str | None:
-    """Where the tasks of a pinned instance go: to the App Engine version that runs this."""
-    version, service = settings.app_engine_version, settings.app_engine_service or "default"
-    return f"{version}.{service}" if version else None
+def _warn_of_tests(settings: Settings) -> None:
+    """Says what is in the environment of a deployment and belongs into one of tests."""
+    for variable, given in (
+        ("DATASTORE_EMULATOR_HOST", settings.datastore_emulator_host),
+        ("CLOUD_TASKS_EMULATOR_HOST", settings.tasks_emulator_host),
+        ("FANTASM_CERTIFICATES_URL", settings.certificates_url.replace(GOOGLE_CERTIFICATES, "")),
+    ):
+        if given:
+            log.warning("%s is set on %s: that is for tests", variable, settings.runtime)

@@ -11,10 +11,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
+from markupsafe import escape
 from werkzeug.exceptions import HTTPException
 
+from fantasm_gcp.console.rendering import HEADERS
 from fantasm_gcp.errors import (
     CommandError,
     ContextTooLargeError,
@@ -65,11 +67,29 @@ def _answer_http(error: HTTPException) -> ResponseReturnValue:
     response = error.get_response()
     if error.code is None or error.code < 400:
         return response
-    answer = jsonify({"error": error.description or error.name})
+    said = error.description or error.name
+    answer = _page(error.name, said) if _wants_page() else jsonify({"error": said})
     answer.status_code = error.code
-    if "Allow" in response.headers:
-        answer.headers["Allow"] = response.headers["Allow"]
+    for name in ("Allow", "Retry-After", "WWW-Authenticate"):
+        if name in response.headers:
+            answer.headers[name] = response.headers[name]
     return answer
+
+
+def _wants_page() -> bool:
+    """Whether a person looks at the answer: browsers ask for HTML by its name."""
+    kinds = ("application/json", "text/html")
+    return request.accept_mimetypes.best_match(kinds, kinds[0]) == "text/html"
+
+
+def _page(title: str, said: str) -> Response:
+    """A page of its own: who is refused may not have the console's style sheet either."""
+    text = (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
+        f"<title>{escape(title)} · fantasm</title><h1>{escape(title)}</h1><p>{escape(said)}</p></html>"
+    )
+    return Response(text, mimetype="text/html", headers=HEADERS)
 
 
 def _answer_other(error: Exception) -> ResponseReturnValue:

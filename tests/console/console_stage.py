@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from typing import Any
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, g
 
 from fantasm_gcp.console.views import add_pages
+from fantasm_gcp.core.access import Caller, Role
 from fantasm_gcp.core.definition import Definitions, Machine, State, Transition
 from fantasm_gcp.core.names import InstanceId, StepName
 from fantasm_gcp.core.records import (
@@ -247,8 +248,14 @@ class Stage:
     settings: Settings = field(default_factory=lambda: replace(Settings(), mode="local", project="shop"))
 
 
-def application(stage: Stage, clock: Callable[[], float] = lambda: NOW) -> Flask:
-    """An application with the console, its other paths there to be linked to."""
+OPERATOR = Caller("olga@example.com", frozenset({Role.OPERATOR}), ambient=True)
+VIEWER = Caller("vera@example.com", frozenset({Role.VIEWER}), ambient=True)
+
+
+def application(
+    stage: Stage, clock: Callable[[], float] = lambda: NOW, caller: Caller | None = OPERATOR
+) -> Flask:
+    """An application with the console, its other paths there to be linked to; a guard says who calls."""
     blueprint = Blueprint(
         "fantasm",
         "fantasm_gcp.console",
@@ -268,6 +275,8 @@ def application(stage: Stage, clock: Callable[[], float] = lambda: NOW) -> Flask
         blueprint.add_url_rule(path, endpoint, _elsewhere, methods=["GET", "POST"])
     add_pages(blueprint, lambda: stage, clock)
     app = Flask("stage")
+    if caller is not None:
+        app.before_request(lambda: setattr(g, "fantasm_caller", caller))
     app.register_blueprint(blueprint)
     return app
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from console_stage import Element, read_page
 from operated import DEFINITIONS, Seen
+from werkzeug.test import TestResponse
 
 from fantasm_gcp.console.contexts import EDITED_LIMIT
 from fantasm_gcp.testing import Harness
@@ -40,11 +41,16 @@ def forms(element: Element, action: str) -> list[Element]:
     return found
 
 
-def press(harness: Harness, element: Element, action: str, **fields: str) -> Element:
-    """Sends the only form with this action, with its hidden fields, and answers the page that it leads to."""
-    (form,) = forms(element, action)
+def send(harness: Harness, form: Element, **fields: str) -> TestResponse:
+    """Sends a form with its hidden fields, as a browser does."""
     hidden = {each.attributes["name"]: each.attributes["value"] for each in form.all("input", type="hidden")}
-    answer = harness.client.post(form.attributes["action"], data=hidden | fields)
+    return harness.client.post(form.attributes["action"], data=hidden | fields)
+
+
+def press(harness: Harness, element: Element, action: str, **fields: str) -> Element:
+    """Sends the only form with this action, and answers the page that it leads to."""
+    (form,) = forms(element, action)
+    answer = send(harness, form, **fields)
     assert 303 == answer.status_code, answer.text
     there = harness.client.get(answer.location)
     assert 200 == there.status_code
@@ -99,7 +105,9 @@ def test_a_cancellation_says_why(harness: Harness) -> None:
     instance = start(harness, "Walk/")
     shown = page(harness, f"instances/{instance}")
     (form,) = forms(shown, "/cancel")
-    assert ["note"] == [each.attributes["name"] for each in form.all("input")]
+    assert ["note"] == [
+        each.attributes["name"] for each in form.all("input") if "type" not in each.attributes
+    ]
     assert "typo <b>" in press(harness, shown, "/cancel", note=" typo <b> ").one("dl", id="facts").text
 
 
@@ -163,9 +171,7 @@ def test_a_failed_step_is_run_again_with_an_edited_context(harness: Harness) -> 
     instance = start(harness, "Work/?items=value")
     harness.run()
     (form,) = step_page(harness, instance).all("form", class_="edit")
-    answer = harness.client.post(
-        form.attributes["action"], data={"context": '{\r\n  "item": "mended"\r\n}\r\n'}
-    )
+    answer = send(harness, form, context='{\r\n  "item": "mended"\r\n}\r\n')
     assert (303, f"{ROOT}/instances/{instance}") == (answer.status_code, answer.location)
     harness.run()
     assert ([{"items": ["mended"]}], "completed") == (
@@ -180,11 +186,11 @@ def test_a_failed_step_is_skipped(harness: Harness, skip: str, reached: list[str
     instance = start(harness, "Work/?items=value")
     harness.run()
     (form,) = [each for each in step_page(harness, instance).all("form") if each.all("select")]
-    answer = harness.client.post(form.attributes["action"], data={"skip": skip})
+    answer = send(harness, form, skip=skip)
     assert 303 == answer.status_code
     notice = read_page(harness.client.get(answer.location).text).one("p", role="status").text
     assert f"The step is skipped: its branch {f'goes on by {skip}' if skip else 'ends there'}." == notice
-    again = harness.client.post(form.attributes["action"], data={"skip": skip})
+    again = send(harness, form, skip=skip)
     assert "nothing was changed" in harness.client.get(again.location).text
     harness.run()
     shown = page(harness, f"instances/{instance}")
@@ -210,7 +216,7 @@ def test_what_cannot_be_done_is_said_on_a_page(
     harness.run()
     before = harness.get(f"instances/{instance}")
     (form,) = step_page(harness, instance).all("form", class_="edit")
-    answer = harness.client.post(form.attributes["action"], data=fields)
+    answer = send(harness, form, **fields)
     shown = read_page(answer.text)
     assert (code, "Nothing was changed") == (answer.status_code, shown.one("h1").text)
     assert words in shown.one("main").text
@@ -223,7 +229,7 @@ def test_a_command_that_comes_too_late_is_said_on_a_page(harness: Harness) -> No
     instance = start(harness, "Walk/")
     (form,) = forms(page(harness, f"instances/{instance}"), "/pause")
     harness.run()
-    answer = harness.client.post(form.attributes["action"])
+    answer = send(harness, form)
     assert (409, True) == (answer.status_code, "it is completed" in answer.text)
 
 
@@ -264,8 +270,8 @@ def test_a_group_of_failures_is_run_again(harness: Harness) -> None:
         assert shown.one("h1").text.startswith("FantasmOperation-")
         harness.run()
     steps = harness.get("failures/steps")["steps"]
-    nothing = {"machine": "Work", "state": "Far", "fingerprint": ""}
-    answer = harness.client.post(f"{ROOT}/failures/redrive", data=nothing)
+    (form,) = forms(one, "/failures/redrive")
+    answer = send(harness, form, machine="Work", state="Far", fingerprint="")
     assert "No failed step matches now" in harness.client.get(answer.location).text
     assert {("value", 2), ("key", 0)} == {(each["context"]["item"], each["epoch"]) for each in steps}
 
@@ -301,8 +307,7 @@ def test_a_machine_is_held_and_released_on_its_page(harness: Harness) -> None:
     assert 2 == len(forms(shown, "/holds/release"))
     for _ in range(2):
         release = forms(shown, "/holds/release")[0]
-        hidden = {each.attributes["name"]: each.attributes["value"] for each in release.all("input")}
-        assert 303 == harness.client.post(release.attributes["action"], data=hidden).status_code
+        assert 303 == send(harness, release).status_code
         shown = page(harness, "machines/Walk")
     harness.run()
     assert ("completed", []) == (
@@ -355,11 +360,12 @@ def test_a_step_that_has_not_failed_has_no_buttons(harness: Harness) -> None:
     harness.run()
     step = harness.get(f"instances/{instance}")["failed"]["items"][0]["step"]
     path = f"instances/{instance}/steps/{step}"
-    assert 303 == harness.client.post(f"{ROOT}/{path}/redrive").status_code
+    (form,) = page(harness, path).all("form", class_="edit")
+    assert 303 == send(harness, form).status_code
     shown = page(harness, path)
     assert ([], True) == (shown.all("form"), "has not failed (any more)" in shown.text)
     harness.run()
-    harness.client.post(f"{ROOT}/{path}/redrive", data={"skip": ""})
+    send(harness, form, skip="")
     harness.run()
     page(harness, path, 404)
     page(harness, f"instances/other/steps/{step}", 404)

@@ -148,7 +148,7 @@ def test_a_machine_can_be_started_from_its_page(client: FlaskClient) -> None:
 
     form = machine.one("form", class_="start")
     assert ("post", "/fantasm/fsm/Mails/") == (form.attributes["method"], form.attributes["action"])
-    assert ["button", "span"] == [each.tag for each in form.content if isinstance(each, Element)]
+    assert ["button", "span", "input"] == [each.tag for each in form.content if isinstance(each, Element)]
     regions = [each for each in machine.walk() if "data-live" in each.attributes]
     assert [] == [form for region in regions for form in region.all("form", data_start="")]
 

@@ -119,7 +119,7 @@ def test_the_assets_are_small_and_load_nothing() -> None:
     assets = {each.name: each.read_text() for each in (PACKAGE / "static").iterdir()}
 
     assert {"console.css", "console.js"} == set(assets)
-    assert len(assets["console.js"].encode()) <= 3000
+    assert len(assets["console.js"].encode()) <= 3400
     assert len(assets["console.css"].encode()) <= 12_000
     for text in assets.values():
         assert not re.search(r"https?:|@import|url\(|\bimport\b|innerHTML|eval\(", text)

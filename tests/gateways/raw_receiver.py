@@ -92,7 +92,7 @@ def _request_from(connection: socket.socket) -> bytes:
     lengths = [
         each.split(b":")[1] for each in head.split(b"\r\n") if each.lower().startswith(b"content-length:")
     ]
-    while len(body) < int(lengths[0]):
+    while len(body) < sum(map(int, lengths)):  # a GET has none
         body += _next_of(connection)
     return head + b"\r\n\r\n" + body
 

@@ -14,6 +14,7 @@ import click
 from behaviours import SECTIONS
 
 from fantasm_gcp.cli.main import VERBS, main
+from fantasm_gcp.core.access import Caller, Need, Role
 from fantasm_gcp.core.attributes import ATTRIBUTES
 from fantasm_gcp.settings import Settings
 
@@ -34,12 +35,25 @@ def render_attributes(level: str) -> str:
 
 
 def render_settings() -> str:
-    """The settings and their defaults."""
-    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    """The settings, their defaults, and where a value that is not given comes from."""
+    rows = [
+        "| variable | default | where it comes from otherwise | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
     for each in fields(Settings):
         if "variable" in each.metadata:
+            row = each.metadata
             default = f"`{each.default}`" if each.default not in ("", ()) else ""
-            rows.append(f"| `{each.metadata['variable']}` | {default} | {each.metadata['doc']} |")
+            rows.append(f"| `{row['variable']}` | {default} | {row['found']} | {row['doc']} |")
+    return "\n".join(rows) + "\n"
+
+
+def render_access() -> str:
+    """Who may do what: a row for each need, a column for each role."""
+    rows = [f"| | {' | '.join(Role)} |", f"| --- |{' --- |' * len(Role)}"]
+    for need in Need:
+        cells = ["yes" if Caller(roles=frozenset({role})).may(need) else "" for role in Role]
+        rows.append(f"| {need} | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
 
 
@@ -48,6 +62,7 @@ TABLES = {
     for level in ("file", "machine", "state", "transition")
 }
 TABLES["settings"] = render_settings
+TABLES["access"] = render_access
 
 
 def render_commands() -> str:

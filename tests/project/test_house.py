@@ -22,6 +22,7 @@ VENDORS = {
     "yaml": ("loader",),
     "requests": ("gateways",),
     "urllib3": ("gateways",),
+    "opentelemetry": (),  # who records spans has imported it: see fantasm_gcp/observing/spans.py
 }
 
 

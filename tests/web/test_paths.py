@@ -72,13 +72,13 @@ def closed():
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "HEAD"])
 def test_outside_local_mode_every_path_is_closed(closed, path, method):
-    """403, saying what to configure; forged headers of a task change nothing."""
+    """403, saying where to read what opens it; forged headers of a task change nothing."""
     forged = {"X-AppEngine-QueueName": "default", "X-Fantasm-Step": "s", "X-Fantasm-Instance": "i"}
     answer = closed.open(path, method=method, headers=forged)
     if method == "HEAD":
         assert 403 == answer.status_code
     else:
-        assert (403, True) == (answer.status_code, "FANTASM_MODE=local" in answer.json["error"])
+        assert (403, True) == (answer.status_code, "docs/security.md" in answer.json["error"])
 
 
 def test_every_path_of_ours_is_tried():
@@ -122,10 +122,12 @@ def test_local_mode_has_many_names(harness, host):
 
 
 def test_a_page_of_another_site_cannot_start_anything(harness):
-    """Neither by an image's URL nor by a link that is followed."""
-    for mode in ("no-cors", "navigate"):
+    """Neither by an image's URL nor by a link that is followed: that one leads to a page that asks."""
+    for mode, status in (("no-cors", 403), ("cors", 403), ("navigate", 200)):
         headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode}
-        assert 403 == harness.start("MyMachine/", headers=headers).status_code
+        answer = harness.start("MyMachine/", headers=headers)
+        assert (status, status == 200) == (answer.status_code, "Nothing has been started" in answer.text)
+    assert [] == harness.get("instances")["instances"]
     assert 200 == harness.start("MyMachine/", headers={"Sec-Fetch-Site": "none"}).status_code
 
 
@@ -144,7 +146,9 @@ def test_a_form_of_another_site_is_refused(harness, path):
         assert 403 == harness.client.post(path, headers=headers).status_code
     for origin in OWN:
         headers = {"Sec-Fetch-Site": "same-origin"} | ({"Origin": origin} if origin else {})
-        assert 403 != harness.client.post(path, headers=headers).status_code, origin
+        assert 403 != harness.client.post(path, headers=headers, json={}).status_code, origin
+        answer = harness.client.post(path, headers=headers)
+        assert (403, True) == (answer.status_code, "page of the console" in answer.json["error"]), origin
     assert [] == list(harness.datastore.query(kind="FantasmHold").fetch())
 
 

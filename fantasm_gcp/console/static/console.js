@@ -33,7 +33,8 @@ async function refresh() {
   const began = performance.now();
   busy = true;
   try {
-    const answer = await fetch(location.href, { signal: AbortSignal.timeout(30000) });
+    // Where a session is over, what guards the page answers so, or leads to where one signs in.
+    const answer = await fetch(location.href, { signal: AbortSignal.timeout(30000), redirect: "manual" });
     if (!answer.ok) throw answer;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const region of document.querySelectorAll("[data-live]")) {
@@ -42,8 +43,10 @@ async function refresh() {
     }
     page.refresh = fresh.body.dataset.refresh;
     say("Live");
-  } catch {
-    say("No answer");
+  } catch (answer) {
+    const over = [0, 401, 403].includes(answer.status);
+    say(over ? "Session over: reload" : "No answer");
+    if (over) page.refresh = 30000;
   }
   busy = false;
   // What takes long is asked for less often.
@@ -62,7 +65,8 @@ document.addEventListener("submit", async (event) => {
   const [press, said] = form.children;
   press.disabled = true;
   try {
-    const answer = await fetch(form.action, { method: "POST" });
+    const headers = { "X-CSRF-Token": document.querySelector("[name=csrf-token]").content };
+    const answer = await fetch(form.action, { method: "POST", headers });
     const { error, instance, console_url: there } = await answer.json();
     if (there) location.assign(there);
     else said.textContent = error || `Started ${instance}`;

@@ -113,7 +113,7 @@ class Scanner:
         if self._impossible:
             return 0
         sql, parameters = self._by_key_query("1", self._part.path)
-        row = self._store.select(f"SELECT count(*) FROM ({sql} LIMIT ?)", [*parameters, limit]).fetchone()  # noqa: S608
+        row = self._store.select(f"SELECT count(*) FROM ({sql} LIMIT ?)", [*parameters, limit]).fetchone()  # noqa: S608  # own words; values are parameters
         return int(row[0])
 
     def _read(self, path: bytes) -> list[Row]:
@@ -145,7 +145,7 @@ class Scanner:
     def _by_key_query(self, columns: str, keys: Range) -> tuple[str, _Parameters]:
         if self._kind is None:
             where, parameters = _between("a.key", keys)
-            return f"SELECT {columns} FROM entities a WHERE a.scope = ?{where}", [self._scope, *parameters]  # noqa: S608
+            return f"SELECT {columns} FROM entities a WHERE a.scope = ?{where}", [self._scope, *parameters]  # noqa: S608  # own words; values are parameters
         (number, value), *others = self._by_selectivity() or [(KIND_LIST, b"")]
         return self._select(columns, number, (" AND a.value = ?", [value]), others, keys)
 
@@ -166,7 +166,7 @@ class Scanner:
             parameters += [other, wanted]
         on_key = _between("a.key", keys)
         where = f"a.kind = ? AND a.property = ?{on_value[0]}{on_key[0]}"
-        sql = f"SELECT {columns} FROM entries a{joins} WHERE {where}"  # noqa: S608
+        sql = f"SELECT {columns} FROM entries a{joins} WHERE {where}"  # noqa: S608  # own words; values are parameters
         return sql, [*parameters, self._kind, number, *on_value[1], *on_key[1]]
 
     # -- by a driver of few entries

@@ -1,0 +1,1 @@
+"""What can be seen of a running application from outside: its log lines, traces and spans."""
