@@ -31,6 +31,7 @@ APP_ENGINE_TARGET: Final = "app-engine"
 GOOGLE_CERTIFICATES: Final = "https://www.googleapis.com/oauth2/v1/certs"
 
 DEFAULT_LOCATION: Final = "us-central1"
+DEFAULT_SERVICE: Final = "default"
 
 COMMAND_LINE: Final = ("FANTASM_URL", "FANTASM_TOKEN")
 """Variables of the command line, which an application has no use for and lets be."""
@@ -218,7 +219,9 @@ class Settings:
         found="that of IAP in front of this App Engine application or Cloud Run service",
     )
     service: str = _setting(
-        "FANTASM_SERVICE", "which of a project's services this is; every row names it", "default"
+        "FANTASM_SERVICE",
+        "which of a project's services this is; every row names it, and only its own are seen",
+        found="the service of App Engine or Cloud Run that is running; elsewhere default",
     )
     database: str = _setting("FANTASM_DATABASE", "the Datastore database; empty is the default one")
     namespace: str = _setting("FANTASM_NAMESPACE", "the Datastore namespace; empty is the default one")
@@ -335,6 +338,8 @@ def complete(settings: Settings, find: Find = _find_nothing) -> Settings:
         made.fill("project", METADATA, lambda: find("project/project-id"))
         made.fill("location", METADATA, lambda: find("instance/region").rpartition("/")[2])
         made.fill("logs", settings.runtime, lambda: "json")
+    running = settings.app_engine_service or settings.cloud_run_service
+    made.fill("service", settings.runtime or DEFAULT, lambda: running or DEFAULT_SERVICE)
     made.fill("location", DEFAULT, lambda: DEFAULT_LOCATION)
     made.fill("logs", DEFAULT, lambda: "none")
     if settings.runtime == CLOUD_RUN:

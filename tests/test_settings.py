@@ -96,3 +96,133 @@ def test_a_secret_that_cannot_be_used_is_not_told(secret):
     with pytest.raises(SettingsError) as raised:
         Settings.from_environ({"FANTASM_WEBHOOK_SECRET": secret})
     assert "hunter2" not in "".join(traceback.format_exception(raised.value))
+
+
+FOUND = {
+    "project/project-id": "shop",
+    "project/numeric-project-id": "123",
+    "instance/region": "projects/123/regions/europe-west1",
+    "instance/service-accounts/default/email": "run@shop.iam.gserviceaccount.com",
+}
+URL = "https://cart-123.europe-west1.run.app"
+ON_APP_ENGINE = {"GAE_ENV": "standard", "GAE_SERVICE": "cart", "GOOGLE_CLOUD_PROJECT": "shop"}
+ON_CLOUD_RUN = {"K_SERVICE": "cart", "K_REVISION": "cart-00001"}
+RUN, TASKS = "run@shop.iam.gserviceaccount.com", "tasks@b.example"
+NOWHERE = {
+    "project": "",
+    "location": "us-central1",
+    "service": "default",
+    "target": "app-engine",
+    "audience": "",
+    "service_account": "",
+    "scheduler_account": "",
+    "iap_audience": "",
+    "logs": "none",
+    "queue": "default",
+}
+ON_GOOGLE = NOWHERE | {"project": "shop", "location": "europe-west1", "service": "cart", "logs": "json"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, NOWHERE),
+        (ON_APP_ENGINE, ON_GOOGLE | {"iap_audience": "/projects/123/apps/shop"}),
+        (ON_APP_ENGINE | {"GAE_ENV": "localdev"}, NOWHERE | {"project": "shop", "service": "cart"}),
+        (
+            ON_CLOUD_RUN,
+            ON_GOOGLE
+            | {"target": URL, "audience": URL, "service_account": RUN, "scheduler_account": RUN}
+            | {"iap_audience": "/projects/123/locations/europe-west1/services/cart"},
+        ),
+        (
+            ON_CLOUD_RUN
+            | {"FANTASM_TARGET": "https://a.example/", "FANTASM_SERVICE_ACCOUNT": TASKS.title()}
+            | {"FANTASM_AUDIENCE": "b", "FANTASM_SERVICE": "other", "FANTASM_LOGS": "text"},
+            ON_GOOGLE
+            | {"target": "https://a.example", "service_account": TASKS, "scheduler_account": TASKS}
+            | {"audience": "b", "service": "other", "logs": "text"}
+            | {"iap_audience": "/projects/123/locations/europe-west1/services/cart"},
+        ),
+        (
+            {"FANTASM_TARGET": "https://a.example", "FANTASM_SCHEDULER_ACCOUNT": TASKS},
+            NOWHERE
+            | {"target": "https://a.example", "audience": "https://a.example", "scheduler_account": TASKS},
+        ),
+    ],
+)
+def test_what_is_not_given_is_found_from_the_runtime(environ, expected):
+    """What is given stays; a second time changes and asks nothing."""
+    found = complete(Settings.from_environ(environ), FOUND.__getitem__)
+    assert expected == {name: getattr(found, name) for name in expected}
+    assert (found, found.origins) == ((again := complete(found, {}.__getitem__)), again.origins)
+
+
+def test_each_value_says_where_it_came_from():
+    """The environment, the metadata server, the runtime, another setting, or nowhere."""
+    found = complete(Settings.from_environ(ON_CLOUD_RUN | {"FANTASM_QUEUE": "q"}), FOUND.__getitem__)
+    assert {
+        "queue": "environment",
+        "cloud_run_service": "environment",
+        "project": "metadata server",
+        "target": "metadata server",
+        "audience": "FANTASM_TARGET",
+        "scheduler_account": "FANTASM_SERVICE_ACCOUNT",
+        "service": "Cloud Run",
+        "logs": "Cloud Run",
+        "namespace": "default",
+    }.items() <= found.origins.items()
+
+
+def test_what_the_metadata_server_does_not_know_stays_unknown():
+    """Half a URL, or an audience for no project, would be worse than none."""
+    found = complete(Settings.from_environ(ON_CLOUD_RUN), lambda path: "")
+    assert ("", "", "", "") == (found.audience, found.service_account, found.iap_audience, found.project)
+    assert complete(Settings.from_environ(ON_APP_ENGINE), lambda path: "").iap_audience == ""
+
+
+@pytest.mark.parametrize("environ", [{"GAE_INSTANCE": "i"}, {"GAE_ENV": "flex"}, {"GAE_ENV": "STANDARD"}])
+def test_a_runtime_in_which_headers_prove_nothing_is_refused(environ):
+    """App Engine's flexible environment; local mode would be open there, and nothing else would be safe."""
+    with pytest.raises(SettingsError, match="neither App Engine standard nor Cloud Run"):
+        Settings.from_environ(environ | {"FANTASM_MODE": "local"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "words"),
+    [
+        ("FANTASM_TARGET", "cloud-run", "https URL is needed"),
+        ("FANTASM_TARGET", "http://app.example.com", "https URL is needed"),
+        ("FANTASM_TARGET", "https://app.example.com/?a=b", "https URL is needed"),
+        ("FANTASM_CERTIFICATES_URL", "http://www.googleapis.com/certs", "https URL is needed"),
+        ("FANTASM_CERTIFICATES_URL", "app-engine", "https URL is needed"),
+        ("FANTASM_OPERATORS", "ada", "is no account"),
+        ("FANTASM_OPERATORS", "*", "is no account"),
+        ("FANTASM_OPERATORS", "*@*.com", "is no account"),
+        ("FANTASM_OPERATORS", "a@example.com b@example.com", "is no account"),
+        ("FANTASM_OPERATORS", "*@gmail.com", "is everybody"),
+        ("FANTASM_VIEWERS", "a@b.example,*@appspot.gserviceaccount.com", "is everybody"),
+        ("FANTASM_SERVICE_ACCOUNT", "*@example.com", "one account is needed"),
+        ("FANTASM_SERVICE_ACCOUNT", "a@example.com,b@example.com", "one account is needed"),
+        ("FANTASM_VERIFIED_BY", "me", 'what is known is "cloud-run"'),
+        ("FANTASM_LOGS", "xml", "what is known is"),
+        ("FANTASM_QUEUE", "a_b", "a queue has"),
+    ],
+)
+def test_who_may_do_what_is_written_plainly_or_refused(variable, text, words):
+    """A list that says more than was meant would open the application."""
+    with pytest.raises(SettingsError, match=variable) as raised:
+        Settings.from_environ({variable: text})
+    assert words in str(raised.value)
+
+
+def test_a_verification_that_is_cloud_runs_is_refused_elsewhere():
+    """On App Engine nobody takes signatures away: such a token is a forged one."""
+    with pytest.raises(SettingsError, match="FANTASM_VERIFIED_BY is for Cloud Run"):
+        Settings.from_environ(ON_APP_ENGINE | {"FANTASM_VERIFIED_BY": "cloud-run"})
+
+
+def test_single_accounts_of_everybodys_domains_may_be_named():
+    """Only the wildcard is refused; case does not count."""
+    read = Settings.from_environ({"FANTASM_OPERATORS": "Ada@Gmail.com, *@example.com,"})
+    assert ("ada@gmail.com", "*@example.com") == read.operators

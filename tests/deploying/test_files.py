@@ -164,7 +164,7 @@ def test_the_examples_of_settings_can_be_used():
     text = (ROOT / "app.yaml").read_text()
     block = re.sub("(?m)^# ?", "", text[text.index("# env_variables:") :])
     variables = yaml.safe_load(block)["env_variables"]
-    assert {"FANTASM_SERVICE", "FANTASM_QUEUE"} < set(variables)
+    assert {"FANTASM_NAMESPACE", "FANTASM_QUEUE"} < set(variables)
     assert [] == problems({**read("app.yaml"), "env_variables": variables}, APP)
     assert variables["FANTASM_QUEUE"] == Settings.from_environ(variables).queue
 
