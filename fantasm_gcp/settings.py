@@ -36,16 +36,14 @@ DEFAULT_SERVICE: Final = "default"
 COMMAND_LINE: Final = ("FANTASM_URL", "FANTASM_TOKEN")
 """Variables of the command line, which an application has no use for and lets be."""
 
+PROJECT_PATH: Final = "project/project-id"
+"""Where the metadata server has the project's id."""
+
 Find = Callable[[str], str]
 """Asks the metadata server for a value by its path below ``computeMetadata/v1/``."""
 
-_EVERYBODY: Final = (
-    "gmail.com",
-    "googlemail.com",
-    "appspot.gserviceaccount.com",
-    "developer.gserviceaccount.com",
-)
-"""Domains in which anybody may have an account."""
+_EVERYBODY: Final = ("gmail.com", "googlemail.com")
+"""Domains in which anybody may have an account, beside those of Google's service accounts."""
 
 _ACCOUNT = re.compile(r"(?:[^@\s,*]+|\*)@[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 
@@ -130,9 +128,15 @@ def _accounts(text: str) -> tuple[str, ...]:
     for each in accounts:
         if not _ACCOUNT.fullmatch(each):
             raise ValueError(f"{each!r} is no account: write name@example.com, or *@example.com")
-        if each.removeprefix("*@") in _EVERYBODY:
+        if each.startswith("*@") and _is_everybodys(each[2:]):
             raise ValueError(f"{each!r} is everybody: anybody may have an account of that domain")
     return accounts
+
+
+def _is_everybodys(domain: str) -> bool:
+    """Whether a domain is no project's and no organization's: anybody may have an account in it."""
+    of_programs = f".{domain}".endswith(".gserviceaccount.com")
+    return domain in _EVERYBODY or (of_programs and not domain.endswith(".iam.gserviceaccount.com"))
 
 
 def _account(text: str) -> str:
@@ -275,6 +279,11 @@ class Settings:
         return self.mode == "local"
 
     @property
+    def is_in_cloud(self) -> bool:
+        """Whether this is App Engine or Cloud Run itself: a development server has no metadata server."""
+        return self.runtime != "" and self.app_engine_environment != DEVELOPMENT
+
+    @property
     def has_app_engine_target(self) -> bool:
         """Whether App Engine delivers the tasks; else they are HTTP requests to a URL.
 
@@ -332,11 +341,11 @@ def complete(settings: Settings, find: Find = _find_nothing) -> Settings:
     ``find`` is asked only on App Engine and Cloud Run, and only for what is needed; it answers nothing where
     there is nothing. Raises what it raises. Idempotent: what is there is kept.
     """
-    on_cloud = settings.runtime != "" and settings.app_engine_environment != DEVELOPMENT
+    in_cloud = settings.is_in_cloud
     made = _Completion(settings)
-    if on_cloud:
-        made.fill("project", METADATA, lambda: find("project/project-id"))
-        made.fill("location", METADATA, lambda: find("instance/region").rpartition("/")[2])
+    if in_cloud:
+        made.fill("project", METADATA, lambda: find(PROJECT_PATH))
+        made.fill("location", METADATA, lambda: _region(find))
         made.fill("logs", settings.runtime, lambda: "json")
     running = settings.app_engine_service or settings.cloud_run_service
     made.fill("service", settings.runtime or DEFAULT, lambda: running or DEFAULT_SERVICE)
@@ -344,13 +353,15 @@ def complete(settings: Settings, find: Find = _find_nothing) -> Settings:
     made.fill("logs", DEFAULT, lambda: "none")
     if settings.runtime == CLOUD_RUN:
         made.fill("target", METADATA, lambda: _cloud_run_url(made.settings, find))
+        if not made.settings.target:
+            raise SettingsError("the URL of this service cannot be found: set FANTASM_TARGET to it")
     made.fill("target", settings.runtime or DEFAULT, lambda: APP_ENGINE_TARGET)
     if not made.settings.has_app_engine_target:
         made.fill("audience", "FANTASM_TARGET", lambda: made.settings.target)
-        if on_cloud:
+        if in_cloud:
             made.fill("service_account", METADATA, lambda: find("instance/service-accounts/default/email"))
     made.fill("scheduler_account", "FANTASM_SERVICE_ACCOUNT", lambda: made.settings.service_account)
-    if on_cloud:
+    if in_cloud:
         made.fill("iap_audience", METADATA, lambda: _iap_audience(made.settings, find))
     return made.settings
 
@@ -372,21 +383,27 @@ class _Completion:
             self.settings = replace(self.settings, **changes)
 
 
+def _region(find: Find) -> str:
+    """Where this runs; the queues may be elsewhere."""
+    return find("instance/region").rpartition("/")[2]
+
+
 def _cloud_run_url(settings: Settings, find: Find) -> str:
     """The URL of a service that Cloud Run makes of its name, the project's number and the region."""
-    number = find("project/numeric-project-id")
-    if not (number and settings.location):
+    number, region = find("project/numeric-project-id"), _region(find)
+    if not (number and region):
         return ""
-    return f"https://{settings.cloud_run_service}-{number}.{settings.location}.run.app"
+    return f"https://{settings.cloud_run_service}-{number}.{region}.run.app"
 
 
 def _iap_audience(settings: Settings, find: Find) -> str:
     number = find("project/numeric-project-id")
-    if not (number and settings.project and settings.location):
-        return ""
     if settings.runtime == APP_ENGINE:
-        return f"/projects/{number}/apps/{settings.project}"
-    return f"/projects/{number}/locations/{settings.location}/services/{settings.cloud_run_service}"
+        return f"/projects/{number}/apps/{settings.project}" if number and settings.project else ""
+    region = _region(find)
+    if not (number and region):
+        return ""
+    return f"/projects/{number}/locations/{region}/services/{settings.cloud_run_service}"
 
 
 def refuse_unknown(environ: Mapping[str, str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import linecache
 import os
+import sys
 import threading
 
 import pytest
@@ -54,3 +56,40 @@ def test_a_fork_while_another_thread_makes_the_value_does_not_hang_the_child():
     finally:
         go_on.set()
         thread.join()
+
+
+def waits_in_lock(thread):
+    """Whether a thread has come to where it waits for the one that makes the value."""
+    frame = sys._current_frames().get(thread.ident)
+    return frame is not None and (
+        linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() == "with self._lock:"
+    )
+
+
+def test_who_waits_for_a_failure_shares_it_and_who_asks_later_does_not():
+    """With many threads each would else wait for a failure of his own, one after the other."""
+    tries, errors, others = [], [], []
+
+    def ask():
+        try:
+            value()
+        except OSError as error:
+            errors.append(error)
+
+    def make():
+        tries.append(threading.current_thread())
+        if len(tries) > 1:
+            return "made"
+        others.extend(threading.Thread(target=ask) for _ in range(3))
+        for each in others:
+            each.start()
+        while not all(map(waits_in_lock, others)):
+            pass
+        raise OSError("no answer")
+
+    value = PerProcess(make)
+    ask()
+    for each in others:
+        each.join(30)
+    assert (1, 4, 1) == (len(tries), len(errors), len(set(errors)))
+    assert "made" == value() == value()

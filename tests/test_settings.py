@@ -158,6 +158,14 @@ def test_what_is_not_given_is_found_from_the_runtime(environ, expected):
     assert (found, found.origins) == ((again := complete(found, {}.__getitem__)), again.origins)
 
 
+def test_a_service_has_the_url_of_its_own_region_wherever_its_queues_are():
+    """The same holds for what an assertion of IAP has to be for."""
+    environ = ON_CLOUD_RUN | {"FANTASM_LOCATION": "us-central1"}
+    found = complete(Settings.from_environ(environ), FOUND.__getitem__)
+    assert ("us-central1", URL, URL) == (found.location, found.target, found.audience)
+    assert "/projects/123/locations/europe-west1/services/cart" == found.iap_audience
+
+
 def test_each_value_says_where_it_came_from():
     """The environment, the metadata server, the runtime, another setting, or nowhere."""
     found = complete(Settings.from_environ(ON_CLOUD_RUN | {"FANTASM_QUEUE": "q"}), FOUND.__getitem__)
@@ -174,10 +182,12 @@ def test_each_value_says_where_it_came_from():
     }.items() <= found.origins.items()
 
 
-def test_what_the_metadata_server_does_not_know_stays_unknown():
-    """Half a URL, or an audience for no project, would be worse than none."""
-    found = complete(Settings.from_environ(ON_CLOUD_RUN), lambda path: "")
-    assert ("", "", "", "") == (found.audience, found.service_account, found.iap_audience, found.project)
+def test_half_a_name_of_what_the_metadata_server_does_not_know_is_not_made():
+    """A service without its own URL cannot work; an audience for no project would be worse than none."""
+    with pytest.raises(SettingsError, match="set FANTASM_TARGET"):
+        complete(Settings.from_environ(ON_CLOUD_RUN), lambda path: "")
+    found = complete(Settings.from_environ(ON_CLOUD_RUN | {"FANTASM_TARGET": URL}), lambda path: "")
+    assert ("", "", "") == (found.service_account, found.iap_audience, found.project)
     assert complete(Settings.from_environ(ON_APP_ENGINE), lambda path: "").iap_audience == ""
 
 
@@ -202,6 +212,8 @@ def test_a_runtime_in_which_headers_prove_nothing_is_refused(environ):
         ("FANTASM_OPERATORS", "a@example.com b@example.com", "is no account"),
         ("FANTASM_OPERATORS", "*@gmail.com", "is everybody"),
         ("FANTASM_VIEWERS", "a@b.example,*@appspot.gserviceaccount.com", "is everybody"),
+        ("FANTASM_STARTERS", "*@cloudbuild.gserviceaccount.com", "is everybody"),
+        ("FANTASM_STARTERS", "*@gserviceaccount.com", "is everybody"),
         ("FANTASM_SERVICE_ACCOUNT", "*@example.com", "one account is needed"),
         ("FANTASM_SERVICE_ACCOUNT", "a@example.com,b@example.com", "one account is needed"),
         ("FANTASM_VERIFIED_BY", "me", 'what is known is "cloud-run"'),

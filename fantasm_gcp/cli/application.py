@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from flask import Flask
@@ -31,33 +31,41 @@ class Application:
 
 
 def load_application(where: str) -> Application:
-    """Imports an application written as ``module:name``, as gunicorn has it.
+    """Imports an application written as ``module:name``, or ``module:factory()``, as gunicorn has it.
 
     The current directory is where modules are looked for first. Raises :class:`Refusal` with what is wrong:
     every problem of the definition file, or the innermost cause of a failed import.
     """
     module_name, _, name = where.partition(":")
     module = load_module(module_name)
-    name = name or "app"
+    is_made = name.endswith("()")
+    name = name.removesuffix("()") or "app"
     app = getattr(module, name, None)
     if app is None:
         hint = did_you_mean(name, [each for each in vars(module) if not each.startswith("_")])
         raise Refusal(f"module {module_name!r} has no {name!r}; {hint or 'name it with --app'}")
-    served = app
+    served = app = _made(where, app) if is_made else app
     if isinstance(app, Mounted):
         app = app.flask_app
     fantasm = getattr(app, "extensions", {}).get(EXTENSION)
     if not isinstance(app, Flask) or not isinstance(fantasm, Fantasm):
-        raise Refusal(
-            f"{where} is no Flask application with the extension: "
-            "write Fantasm(app, Settings.from_environ(os.environ))"
-        )
+        hint = "write Fantasm(app, Settings.from_environ(os.environ))"
+        if isinstance(app, FunctionType):
+            hint = f"a factory of one is written '{where}()'"
+        raise Refusal(f"{where} is no Flask application with the extension: {hint}")
     if not fantasm.settings.is_local:
         raise Refusal(
             f"{where} takes no settings from the environment, so it does not know that it runs locally: "
             "write Fantasm(app, Settings.from_environ(os.environ))"
         )
     return Application(app, fantasm, served)
+
+
+def _made(where: str, factory: Any) -> Any:
+    try:
+        return factory()
+    except (Exception, SystemExit) as error:  # a user's code: it may raise anything
+        raise _refused(where, error, "had") from error
 
 
 def load_module(name: str) -> ModuleType:
@@ -69,7 +77,7 @@ def load_module(name: str) -> ModuleType:
         raise _refused(name, error) from error
 
 
-def _refused(name: str, error: BaseException) -> Refusal:
+def _refused(name: str, error: BaseException, verb: str = "imported") -> Refusal:
     chain = tuple(_causes(error))
     for each in chain:
         if isinstance(each, DefinitionError):
@@ -82,7 +90,7 @@ def _refused(name: str, error: BaseException) -> Refusal:
             f"there is no module {innermost.name!r} in {Path.cwd()}: go to its directory, or name another"
         )
     said = " ".join("".join(traceback.format_exception_only(innermost)[-1:]).split())
-    return Refusal(f"{name} cannot be imported: {said}{_origin(innermost)}")
+    return Refusal(f"{name} cannot be {verb}: {said}{_origin(innermost)}")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -61,9 +61,12 @@ def _examine(
     from fantasm_gcp.deploying import check_installation, questions
     from fantasm_gcp.deploying.checking import check_project
     from fantasm_gcp.deploying.deployed import find_deployed
+    from fantasm_gcp.deploying.findings import warning
     from fantasm_gcp.deploying.questions import first_questions
 
     yield from _check_definitions(installation, imports=imports)
+    for each in installation.doubts:
+        yield warning("app.yaml", each)
     answers = gcloud.ask(first_questions(installation))
     installation = _located(installation, answers, is_given=bool(region))
     first = list(check_project(installation, answers))

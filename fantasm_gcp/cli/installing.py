@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -16,7 +17,14 @@ from fantasm_gcp.deploying.installation import DEFAULT_CONCURRENCY, queues_of, r
 from fantasm_gcp.errors import DefinitionError, SettingsError
 from fantasm_gcp.loader import AppYaml, QueueEntry, load_definitions, load_queues, read_app_yaml
 from fantasm_gcp.loader.cron_yaml import CronEntry, load_cron
-from fantasm_gcp.settings import APP_ENGINE, CLOUD_RUN, COMMAND_LINE, DEFAULT_LOCATION, Settings
+from fantasm_gcp.settings import (
+    APP_ENGINE,
+    CLOUD_RUN,
+    COMMAND_LINE,
+    DEFAULT_LOCATION,
+    Settings,
+    refuse_unknown,
+)
 
 RUNTIMES: Final[Mapping[str, str]] = {"app-engine": APP_ENGINE, "cloud-run": CLOUD_RUN}
 DEFAULT_SERVICE: Final = "fantasm"
@@ -77,7 +85,11 @@ def read_installation(options: Options, environ: Mapping[str, str], *, strict: b
     cron.yaml too, and warns of variables that will not reach the application.
     """
     runtime = RUNTIMES[options.runtime]
-    for name, given in (("--public", options.public), ("--secret", options.secrets)):
+    for name, given in (
+        ("--public", options.public),
+        ("--secret", options.secrets),
+        ("--service", options.service),
+    ):
         if given and runtime != CLOUD_RUN:
             raise Refusal(f"{name} is for cloud-run: on App Engine, app.yaml says such things")
     try:
@@ -86,6 +98,9 @@ def read_installation(options: Options, environ: Mapping[str, str], *, strict: b
         settings = Settings.from_environ(variables | _ON_APP_ENGINE if app else _usable(environ))
         definitions = load_definitions(settings.definitions, resolve_names=False)
         _tell_unused(runtime, environ, variables)
+        jobs = _jobs(strict=strict)
+        if strict:
+            _tell_missing(runtime, definitions.root, jobs)
         return Installation(
             runtime=runtime,
             project=_project(options, environ),
@@ -94,7 +109,7 @@ def read_installation(options: Options, environ: Mapping[str, str], *, strict: b
             settings=_planned(settings, runtime),
             root=definitions.root,
             queues=_queues(definitions, settings),
-            jobs=_jobs(strict=strict),
+            jobs=jobs,
             runtime_account=options.account or (app.service_account if app else ""),
             database_location=options.database_location or "",
             public=options.public,
@@ -102,6 +117,7 @@ def read_installation(options: Options, environ: Mapping[str, str], *, strict: b
             variables={} if app else dict(_carried(environ)),
             secrets=dict(map(_secret, options.secrets)),
             files=frozenset(each for each in (CRON, "index.yaml") if Path(each).is_file()),
+            doubts=tuple(_doubts(app, definitions.root)) if app else (),
         )
     except SettingsError as error:
         raise Refusal(str(error)) from error
@@ -121,8 +137,11 @@ def _usable(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _planned(settings: Settings, runtime: str) -> Settings:
     """On Cloud Run tasks go to the service's own URL unless another is given."""
-    is_found = settings.origins.get("target") == "default"
-    return replace(settings, target="") if runtime == CLOUD_RUN and is_found else settings
+    if runtime != CLOUD_RUN or not settings.has_app_engine_target:
+        return settings
+    if settings.origins.get("target") != "default":
+        raise Refusal("FANTASM_TARGET=app-engine leads the tasks of a Cloud Run service elsewhere: unset it")
+    return replace(settings, target="")
 
 
 def _project(options: Options, environ: Mapping[str, str]) -> str:
@@ -206,7 +225,31 @@ def _secret(text: str) -> tuple[str, str]:
     variable, equals, secret = text.partition("=")
     if not equals or not variable.isidentifier() or not variable.isascii():
         raise Refusal(f"--secret {text!r} is not like FANTASM_START_SECRET=name-of-the-secret")
+    refuse_unknown({variable: secret})
     return variable, secret
+
+
+def _doubts(app: AppYaml, root: str) -> Iterator[str]:
+    """What an app.yaml says that keeps tasks, cron or people from getting where they have to."""
+    login = app.login_for(f"{root}/sweep")
+    if login == "required":
+        yield f"{root}/ has login: required, which redirects tasks and cron; write login: admin"
+    elif login == "optional" and app.has_login_admin:
+        yield f"no handler has login: admin for {root}/, the root_url: App Engine lets everybody come to it"
+    if app.has_login_admin and not app.has_app_engine_apis:
+        yield "login: admin has no effect without app_engine_apis: true"
+
+
+def _tell_missing(runtime: str, root: str, jobs: tuple[Job, ...]) -> None:
+    """Warns of what an installation comes out without."""
+    sweep = f"{root}/sweep"
+    if not any(urlsplit(each.path).path == sweep for each in jobs):
+        click.echo(
+            f"warning: {CRON} has no entry for {sweep}: nothing finds steps that are overdue", err=True
+        )
+    if runtime == CLOUD_RUN and not any(Path(each).is_file() for each in ("Dockerfile", "Procfile")):
+        what = "Cloud Run makes a container of its own, whose server ends steps after 30 seconds"
+        click.echo(f"warning: there is no Dockerfile here: {what}", err=True)
 
 
 def _tell_unused(runtime: str, environ: Mapping[str, str], variables: Mapping[str, str]) -> None:

@@ -52,6 +52,8 @@ def command(applies: bool, **options: Any) -> None:
     from fantasm_gcp.errors import SettingsError
 
     installation = read_installation(Options(**options), environ, strict=True)
+    for each in installation.doubts:
+        click.echo(f"warning: app.yaml: {each}", err=True)
     try:
         commands = plan(installation)
     except SettingsError as error:

@@ -83,4 +83,5 @@ def is_listed(identity: Identity, accounts: Iterable[str]) -> bool:
     account = identity.email.lower()
     domain = account.rpartition("@")[2] if identity.is_service_account else identity.domain.lower()
     everybody = f"*@{domain}" if domain and account.endswith(f"@{domain}") else None
-    return any(each in (account, everybody) for each in accounts)
+    named = None if account.startswith("*@") else account  # an address of which somebody made an account
+    return any(each in (named, everybody) for each in accounts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from fantasm_gcp.deploying.commands import Command, gcloud
@@ -57,11 +57,32 @@ def close(installation: Installation) -> Command:
     )
 
 
+def open_service(installation: Installation) -> Iterator[Command]:
+    """Lets everybody reach the service, after the version that verifies tokens itself got all requests.
+
+    With ``--allow-unauthenticated`` gcloud opens a service before its new version is ready, and leaves it
+    open where that never is: the one before may believe that Cloud Run has verified every token.
+    """
+    where = (installation.service, f"--region={installation.region}")
+    yield Command(
+        gcloud(installation.project, "run", "services", "update-traffic", *where, "--to-latest"),
+        "This version gets all requests, before they are everybody's: an older one may believe what they say",
+    )
+    yield Command(
+        gcloud(
+            installation.project,
+            *("run", "services", "add-iam-policy-binding", *where, "--member=allUsers"),
+            *(f"--role={INVOKER}", "--condition=None"),
+        ),
+        "Requests of everybody come to the application",
+    )
+
+
 def deploy_service(installation: Installation) -> Command:
     """Builds the container and deploys it; variables that were set otherwise stay."""
     project = installation.project
     access = (
-        ("--allow-unauthenticated", f"--remove-env-vars={VERIFIED_BY}")
+        (f"--remove-env-vars={VERIFIED_BY}",)  # and open_service opens it, when this version serves
         if installation.public
         else ("--no-allow-unauthenticated", "--invoker-iam-check")
     )
@@ -80,7 +101,7 @@ def deploy_service(installation: Installation) -> Command:
         ),
         "The service. "
         + (
-            "It is open to requests of everybody, and verifies the tokens of each itself"
+            "It verifies every token itself"
             if installation.public
             else "Cloud Run lets nobody in without a token of somebody who may come"
         ),

@@ -73,7 +73,8 @@ class Installation:
 
     ``settings`` are those that it runs with, as far as they are known. ``variables`` are given to it, on
     Cloud Run, beside those that follow from this; ``secrets`` says of others which secret holds them.
-    ``number`` is the project's, or stands for it. ``files`` are those beside its app.yaml that are there.
+    ``number`` is the project's, or stands for it. ``files`` are those beside its app.yaml that are there,
+    ``doubts`` is what that says and hardly means.
     """
 
     runtime: str
@@ -92,6 +93,7 @@ class Installation:
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     secrets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     files: frozenset[str] = frozenset()
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.runtime not in (APP_ENGINE, CLOUD_RUN):

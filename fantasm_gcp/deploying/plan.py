@@ -9,6 +9,7 @@ from fantasm_gcp.deploying.cloud_run import (
     create_account,
     create_job,
     deploy_service,
+    open_service,
 )
 from fantasm_gcp.deploying.commands import Command, gcloud
 from fantasm_gcp.deploying.installation import Installation
@@ -81,7 +82,9 @@ def _cloud_run(installation: Installation) -> Iterator[Command]:
     if not installation.public:
         yield close(installation)
     yield deploy_service(installation)
-    if not installation.public:
+    if installation.public:
+        yield from open_service(installation)
+    else:
         for account, why in invokers(installation):
             yield grant_invoking(installation, account, why)
     for job in installation.jobs:

@@ -11,12 +11,14 @@ from fantasm_gcp.core.records import (
     Insert,
     Instance,
     InstanceStatus,
+    Outcome,
     Task,
     Upsert,
     instance_key,
     record_key,
 )
-from fantasm_gcp.core.step import Moment, decide, transition_of
+from fantasm_gcp.core.retry import gives_up
+from fantasm_gcp.core.step import Moment, decide, policy_of, transition_of
 from fantasm_gcp.engine.acting import Acting, execute, next_page, prepare
 from fantasm_gcp.engine.delivery import Answer
 from fantasm_gcp.engine.enqueue import enqueue, enqueue_in_flight
@@ -34,8 +36,8 @@ def deliver_carried(services: Services, task: Task, attempt: int) -> Answer:
     """Runs one delivery. The names of the next tasks keep a repeated one from multiplying, for a while.
 
     What an action stages is written in one commit before the next task is created, and again on a retry.
-    A step for which retrying is vain is logged and dropped: there is no record to keep it in. ``attempt``
-    counts the deliveries of this task, from 1.
+    A step for which retrying is vain, and one whose last attempt fails, is logged and dropped: there is no
+    record to keep it in. ``attempt`` counts the deliveries of this task, from 1.
     """
     watched = Watched(task.step.name, task.step.instance, services.clock)
     with watched.attempt(task, attempt):
@@ -68,6 +70,7 @@ def _deliver(
         return Answer("done")
     except HaltMachineError as halt:
         answer = Answer("done", words_of(halt))
+        watched.committed(Outcome.HALTED, None, 0)
         if halt.log_level is not None and acting is not None:
             acting.scope.logger.log(halt.log_level, words_of(halt))
         if halt.scope == "instance":
@@ -75,20 +78,26 @@ def _deliver(
     except RetryLater as later:
         answer = Answer("later", words_of(later))
         again = replace(task, epoch=task.epoch + 1, due=services.clock() + later.seconds)
-    except StepError as error:
-        watched.failed(error, failure_of(error), given_up=True)
-        log.error("%s is dropped: %s", task.step.name, words_of(error), exc_info=error)
-        answer = Answer("failed", words_of(error))
     except StoreError:
         raise
     except Exception as error:
-        watched.failed(error, failure_of(error), given_up=False)
-        log.warning("%s will be retried: %s", task.step.name, words_of(error), exc_info=error)
-        answer = Answer("retry", f"{type(error).__qualname__}: {words_of(error)}")
+        given_up = isinstance(error, StepError) or _is_last(machine, task, attempt)
+        failure = failure_of(error)
+        watched.failed(error, failure, given_up)
+        end = "is dropped" if given_up else "will be retried"
+        level = logging.ERROR if given_up else logging.WARNING
+        log.log(level, "%s %s, attempt %d: %s", task.step.name, end, attempt, failure.error, exc_info=error)
+        answer = Answer("failed" if given_up else "retry", failure.error)
     _keep_lines(services, task, acting, attempt)
     if again is not None:
         enqueue(services, [again], AT_LEAST_ONCE)
     return answer
+
+
+def _is_last(machine: Machine | None, task: Task, attempt: int) -> bool:
+    """Whether the queue would drop the task after this attempt; how old it is, only the queue knows."""
+    policy = policy_of(machine, task.step)
+    return policy.task_age_limit is None and gives_up(policy, attempt, 0)
 
 
 def _act(services: Services, task: Task, acting: Acting, attempt: int, watched: Watched) -> None:

@@ -114,9 +114,11 @@ def _deliver(services: Services, delivery: Delivery, attempt: int, watched: Watc
         unpark(services, stored)
         return Answer("later", "this step was parked, and is not to be any more")
     last_transaction = attempt + 1 >= services.limits.transaction_tries
-    run = _Run(services, delivery, stored, loaded.instance, last_transaction, watched)
-    with watched.attempt(stored.row, run.number):
-        return run.answer(stopped)
+    is_out = not stopped and exhausted(services, stored.row, delivery)
+    number = attempts_used(stored.row, delivery) + (0 if is_out else 1)
+    run = _Run(services, delivery, stored, loaded.instance, number, last_transaction, watched)
+    with watched.attempt(stored.row, number):
+        return run.give_up() if is_out else run.answer(stopped)
 
 
 class _Run:
@@ -128,6 +130,7 @@ class _Run:
         delivery: Delivery,
         stored: Stored[Task],
         instance: Stored[Instance] | None,
+        number: int,
         last_transaction: bool,
         watched: Watched,
     ) -> None:
@@ -140,16 +143,17 @@ class _Run:
         self.acting: Acting | None = None
         self.entries: Sequence[Entry] | None = None
         self.began = services.clock()
-        self.number = attempts_used(stored.row, delivery) + 1
+        self.number = number
+
+    def give_up(self) -> Answer:
+        """Fails a step whose attempts are used up by deliveries that were never answered."""
+        silent = self.delivery.unanswered
+        return self._failed(
+            StepError(f"{silent} of {self.number} attempts never answered: out of time or memory")
+        )
 
     def answer(self, stopped: bool) -> Answer:
         """Acts and commits, and sees to what follows; in a ``stopped`` instance nothing acts any more."""
-        if not stopped and exhausted(self.services, self.stored.row, self.delivery):
-            self.number -= 1
-            silent = self.delivery.unanswered
-            return self._failed(
-                StepError(f"{silent} of {self.number} attempts never answered: out of time or memory")
-            )
         try:
             outcome = self._discard() if stopped else self._act_and_commit()
         except RetryLater as later:

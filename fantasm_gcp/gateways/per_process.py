@@ -13,12 +13,17 @@ _ALL: weakref.WeakSet[PerProcess[Any]] = weakref.WeakSet()
 
 
 class PerProcess(Generic[T]):
-    """Makes a value when it is first asked for, and again in a process forked since."""
+    """Makes a value when it is first asked for, and again in a process forked since.
+
+    Where making it fails, all who wait for it get that error, and who asks later has it tried again: else
+    each of them would wait for a failure of his own.
+    """
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._lock = threading.Lock()
         self._made: tuple[int, T] | None = None
+        self._failed: Exception | None = None
         _ALL.add(self)
 
     def forget_lock(self) -> None:
@@ -29,10 +34,18 @@ class PerProcess(Generic[T]):
         made = self._made
         if made is not None and made[0] == os.getpid():
             return made[1]
+        failed = self._failed
         with self._lock:
             made = self._made
-            if made is None or made[0] != os.getpid():
+            if made is not None and made[0] == os.getpid():
+                return made[1]
+            if self._failed is not None and self._failed is not failed:
+                raise self._failed
+            try:
                 made = self._made = (os.getpid(), self._make())
+            except Exception as error:
+                self._failed = error
+                raise
             return made[1]
 
 

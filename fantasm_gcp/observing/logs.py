@@ -84,7 +84,7 @@ def set_up(
     ``project`` is asked for the project when a line first needs it, for settings that have to be completed
     over the network. ``root`` and ``stream`` are for tests.
     """
-    form = settings.logs or ("json" if settings.runtime else "none")
+    form = settings.logs or ("json" if settings.is_in_cloud else "none")
     top = root or logging.getLogger()
     if form == "none" or top.handlers:
         return False

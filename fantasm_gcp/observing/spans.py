@@ -1,17 +1,21 @@
 """Spans of OpenTelemetry, where the application has an SDK of it: nothing here imports it.
 
 Who records spans has imported ``opentelemetry.trace`` and given it a tracer provider before. Where nobody
-has, there is no span, and nothing is paid for it.
+has, there is no span, and nothing is paid for it. Nothing of a span raises: a step that fails is recorded as
+failed whatever its exception does to who asks it for words, and one that succeeds has succeeded.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from fantasm_gcp.core.traces import Trace, bounded, parse_state
+
+log = logging.getLogger("fantasm_gcp.spans")
 
 SYSTEM = "gcp_cloud_tasks"
 
@@ -28,21 +32,25 @@ class Span:
         if self._span is None:
             return
         kept, left = bounded(links)
-        for each in kept:
-            self._span.add_link(_context_of(self._api, each))
-        if left:
-            self._span.set_attribute("fantasm.links_left_out", left)
+        with _harmless():
+            for each in kept:
+                self._span.add_link(_context_of(self._api, each))
+            if left:
+                self._span.set_attribute("fantasm.links_left_out", left)
 
     def says(self, attributes: Mapping[str, str | int | float]) -> None:
         """Adds attributes."""
         if self._span is not None:
-            self._span.set_attributes(attributes)
+            with _harmless():
+                self._span.set_attributes(attributes)
 
     def failed(self, error: BaseException, words: str) -> None:
         """Records an exception, and that the attempt was none that succeeded."""
         if self._span is not None:
-            self._span.record_exception(error)
-            self._span.set_status(self._api.Status(self._api.StatusCode.ERROR, words))
+            with _harmless():
+                self._span.set_status(self._api.Status(self._api.StatusCode.ERROR, words))
+            with _harmless():
+                self._span.record_exception(error)
 
 
 @contextmanager
@@ -79,19 +87,36 @@ def _open(
     links: Sequence[Trace],
     attributes: Mapping[str, str | int],
 ) -> Iterator[Span]:
-    context = None
-    if parent is not None and parent.span:
-        context = api.set_span_in_context(api.NonRecordingSpan(_context_of(api, parent)))
-    opened = api.get_tracer("fantasm_gcp").start_span(
-        name,
-        context=context,
-        kind=kind,
-        attributes=attributes,
-        links=[api.Link(_context_of(api, each)) for each in links],
-    )
+    context, opened = None, None
+    with _harmless():
+        if parent is not None and parent.span:
+            context = api.set_span_in_context(api.NonRecordingSpan(_context_of(api, parent)))
+        opened = api.get_tracer("fantasm_gcp").start_span(
+            name,
+            context=context,
+            kind=kind,
+            attributes=attributes,
+            links=[api.Link(_context_of(api, each)) for each in links],
+        )
+    if opened is None:
+        yield Span()
+        return
     # What escapes is contention or a crash of the test's making: the attempt itself is told by failed().
-    with api.use_span(opened, end_on_exit=True, record_exception=False, set_status_on_exception=False):
-        yield Span(opened, api)
+    try:
+        with api.use_span(opened, record_exception=False, set_status_on_exception=False):
+            yield Span(opened, api)
+    finally:
+        with _harmless():
+            opened.end()
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """Has what an exporter, a sampler or an exception of the user's raises inside the block logged."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("a span was not told everything: %s", type(error).__name__, exc_info=error)
 
 
 def is_recording() -> bool:

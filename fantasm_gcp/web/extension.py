@@ -23,7 +23,7 @@ from fantasm_gcp.errors import StartError, StoreError, UnverifiedError
 from fantasm_gcp.gateways.per_process import PerProcess
 from fantasm_gcp.loader import load_actions, load_casts, load_definitions
 from fantasm_gcp.registry import REGISTERED
-from fantasm_gcp.settings import GOOGLE_CERTIFICATES, Settings, complete
+from fantasm_gcp.settings import GOOGLE_CERTIFICATES, PROJECT_PATH, Settings, complete
 from fantasm_gcp.web.blueprint import blueprint
 from fantasm_gcp.web.callers import Authorize, Verifier
 from fantasm_gcp.web.current import EXTENSION
@@ -35,6 +35,7 @@ from fantasm_gcp.web.start_tokens import DEFAULT_EXPIRES, make_start_token, star
 
 if TYPE_CHECKING:  # Google's clients are loaded when they are first needed, not by importing this
     from fantasm_gcp.gateways.clients import Channels
+    from fantasm_gcp.gateways.metadata import Metadata
 
 
 log = logging.getLogger("fantasm_gcp.web")
@@ -87,6 +88,7 @@ class Fantasm:
         self._clock = clock
         self._sleep = sleep
         self._chance = chance
+        self._metadata = PerProcess(self._make_metadata)
         self._found = PerProcess(self._complete)
         self._backend = PerProcess(self._connect)
         self._guard = PerProcess(self._make_guard)
@@ -104,7 +106,7 @@ class Fantasm:
         self._actions = load_actions(self.definitions)
         self._casts = load_casts(self.definitions)
         app.extensions[EXTENSION] = self
-        observe(app, self._given, lambda: self.settings.project)
+        observe(app, self._given, self._project_of_lines)
         app.register_blueprint(blueprint(self.definitions.root))
         if self.is_deployed:
             _warn_of_tests(self._given)
@@ -240,12 +242,19 @@ class Fantasm:
             return False
         return True
 
-    def _complete(self) -> Settings:
-        if not self._given.runtime:
-            return complete(self._given)
+    def _make_metadata(self) -> Metadata:
         from fantasm_gcp.gateways.metadata import Metadata
 
-        return complete(self._given, Metadata(self._given.metadata_host).find)
+        return Metadata(self._given.metadata_host)
+
+    def _complete(self) -> Settings:
+        return complete(self._given, lambda path: self._metadata().find(path))
+
+    def _project_of_lines(self) -> str:
+        """The project in log lines. It waits for no lock of ``settings``: who completes them may log."""
+        if self._given.project or not self._given.is_in_cloud:
+            return self._given.project
+        return self._make_metadata().find(PROJECT_PATH)
 
     def _connect(self) -> Backend:
         from fantasm_gcp.gateways import clients, keys

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flask import Flask, g, request
+from flask.logging import default_handler
 
 from fantasm_gcp.observing.logs import set_up
 from fantasm_gcp.observing.scope import enter, leave, of_request
@@ -14,9 +15,12 @@ from fantasm_gcp.settings import Settings
 def observe(app: Flask, settings: Settings, project: Callable[[], str]) -> None:
     """Sets logging up as the settings say, and gives every request of the application, ours or not, a scope.
 
-    ``project`` is asked for the project's id when the first line needs it.
+    ``project`` is asked for the project's id when the first line needs it, by whoever writes that: it must
+    not wait for anything during which something is logged.
     """
-    set_up(settings, project)
+    if set_up(settings, project):
+        # Flask's own handler, for who logged before there was another, would write every line once more.
+        app.logger.removeHandler(default_handler)
     if _enter not in app.before_request_funcs.get(None, ()):  # an extension may take the place of another
         app.before_request(_enter)
         app.teardown_request(_leave)

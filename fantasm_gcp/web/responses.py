@@ -14,7 +14,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 from markupsafe import escape
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, default_exceptions
 
 from fantasm_gcp.console.rendering import HEADERS
 from fantasm_gcp.errors import (
@@ -50,6 +50,10 @@ def register_error_answers(blueprint: Blueprint) -> None:
     """Has every error under the blueprint answered as JSON."""
     blueprint.register_error_handler(FantasmError, _answer_own)
     blueprint.register_error_handler(HTTPException, _answer_http)
+    # By its status, too: else the application's own page for it, with a status of its own, would be found
+    # first, and Cloud Tasks be told that a refused step is done.
+    for status in default_exceptions:
+        blueprint.register_error_handler(status, _answer_http)
     blueprint.register_error_handler(Exception, _answer_other)
 
 

@@ -56,6 +56,13 @@ def test_exit_alone_checks_that_all_starts(project):
     assert not (project / ".fantasm").exists()
 
 
+def test_an_application_of_a_factory_is_served(project):
+    """Written as gunicorn has it."""
+    (project / "factory.py").write_text("import main\n\n\ndef create_app():\n    return main.app\n")
+    status, said = run(project, "dev", "--memory", "--exit", "--app", "factory:create_app()", *FREE)
+    assert 0 == status, said
+
+
 def test_a_demonstration_runs_to_its_end(project):
     """The progress names each state, the outcome is the module's own, the status says that it is right."""
     status, said = run(project, "dev", "--memory", "--demo", "small_demo", "--exit", *FREE)
@@ -211,6 +218,16 @@ def test_every_problem_of_the_definitions_is_shown(project):
             "broken",
             "from flask import Flask\nfrom fantasm_gcp import Fantasm\napp = Flask(__name__)\nFantasm(app)\n",
             "broken takes no settings from the environment, so it does not know that it runs locally: write ",
+        ),
+        (
+            "broken:create",
+            "def create():\n    return 1\n",
+            "broken:create is no Flask application with the extension: a factory of one is written 'broken:create()'",
+        ),
+        (
+            "broken:create()",
+            "def create():\n    return 1 / 0\n",
+            "broken:create() cannot be had: ZeroDivisionError: division by zero\n  at {project}/broken.py:2",
         ),
         (
             "nowhere:app",

@@ -97,7 +97,7 @@ APP_ENGINE_IS_WELL = """\
 ok       definitions: fsm.yaml: 1 machine, 1 state, no problems
 ok       project acme-prod: number 123456789012
 ok       application: serves in us-central
-ok       APIs: 6 that are needed are enabled
+ok       APIs: 7 that are needed are enabled
 ok       service default: version 20261122t140000 serves
 ok       queue default: running, up to 500.0 tasks per second and 1000 at a time
 ok       queue orders: running, up to 500.0 tasks per second and 1000 at a time
@@ -132,6 +132,17 @@ def test_a_service_on_cloud_run_that_is_well(runner, gcloud, site):
     assert {"access", "settings", "service shop", "job shop-sweep", "clock"} <= {
         each["check"] for each in found
     }
+
+
+def test_an_app_yaml_that_keeps_tasks_out_is_told(runner, gcloud, site):
+    """App Engine redirects them to a login then, and nothing runs."""
+    write_files(
+        ".", app_yaml="runtime: python312\nhandlers:\n- url: /.*\n  script: auto\n  login: required\n"
+    )
+    answer(gcloud, "app-engine")
+    told = doctor(runner, "app-engine", site)
+    assert "warning  app.yaml: /fantasm/ has login: required, which redirects tasks" in told.output
+    assert 0 != told.exit_code
 
 
 def test_an_error_is_told_with_what_mends_it(runner, gcloud, site):

@@ -138,13 +138,13 @@ def test_json_has_values_as_they_are(settings):
 
 
 def test_on_cloud_run_the_metadata_server_says_the_rest(settings, metadata_host):
-    """What is given stays; what is not is found, and the origin says so."""
+    """What is given stays; what is not is found, and the origin says so. Queues may be in another region."""
     answer = settings(K_SERVICE="shop", GCE_METADATA_HOST=metadata_host, FANTASM_LOCATION="us-east1")
     shown = rows(answer)
     assert "runtime: Cloud Run" == answer.stdout.splitlines()[0]
     assert ("shop-1", "derived from metadata server") == shown["GOOGLE_CLOUD_PROJECT"]
     assert ("us-east1", "environment") == shown["FANTASM_LOCATION"]
-    assert "https://shop-1234567.us-east1.run.app" == shown["FANTASM_TARGET"][0]
+    assert "https://shop-1234567.europe-west6.run.app" == shown["FANTASM_TARGET"][0]
     assert ("runs@shop-1.iam.gserviceaccount.com", "derived from metadata server") == shown[
         "FANTASM_SERVICE_ACCOUNT"
     ]

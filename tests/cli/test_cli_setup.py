@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from installed import FakeGcloud, write_files
+from installed import CRON_YAML, FakeGcloud, write_files
 
 from fantasm_gcp.cli.main import main
 
@@ -174,6 +174,14 @@ def test_apply_needs_gcloud(runner, gcloud, monkeypatch, tmp_path):
             ("app-engine", "--project=acme-prod", "--region=us-central1", "--secret=A=x"),
             "--secret is for cloud-run",
         ),
+        (
+            ("app-engine", "--project=acme-prod", "--region=us-central1", "--service=shop"),
+            "--service is for cloud-run",
+        ),
+        (
+            ("cloud-run", "--project=acme-prod", "--region=us-central1", "--secret=FANTASM_STRT_SECRET=s"),
+            "did you mean FANTASM_START_SECRET?",
+        ),
         (("compute-engine", "--project=acme-prod"), "compute-engine"),
     ],
 )
@@ -211,6 +219,54 @@ def test_files_with_problems_are_told_at_their_place(files, words, runner, gclou
     answer = runner.invoke(main, APP_ENGINE)
     assert (2, "") == (answer.exit_code, answer.stdout)
     assert words in answer.stderr
+
+
+BEHIND_LOGIN = """\
+runtime: python312
+app_engine_apis: true
+handlers:
+- url: /fantasm/.*
+  script: auto
+  login: admin
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"app_yaml": BEHIND_LOGIN}, ""),
+        ({"app_yaml": BEHIND_LOGIN.replace("admin", "required")}, "redirects tasks and cron"),
+        ({"app_yaml": BEHIND_LOGIN.replace("true", "false")}, "without app_engine_apis: true"),
+        ({"app_yaml": BEHIND_LOGIN.replace("fantasm", "flows")}, "no handler has login: admin for /fantasm/"),
+        ({"cron_yaml": CRON_YAML.replace("/sweep", "/swept")}, "cron.yaml has no entry for /fantasm/sweep"),
+    ],
+)
+def test_files_that_do_not_go_together_are_told(files, words, runner, gcloud):
+    """A warning beside the script: they may be meant so."""
+    write_files(".", **files)
+    answer = runner.invoke(main, APP_ENGINE)
+    assert 0 == answer.exit_code
+    assert bool(words) == answer.stderr.startswith("warning: ")
+    assert words in answer.stderr
+
+
+@pytest.mark.parametrize(("file", "words"), [("Dockerfile", ""), ("README.md", "there is no Dockerfile")])
+def test_a_container_that_nobody_describes_is_told(file, words, runner, gcloud):
+    """Cloud Run would start a server of its own choice in it."""
+    write_files(".")
+    Path(file).write_text("FROM python:3.12-slim\n")
+    answer = runner.invoke(main, CLOUD_RUN)
+    assert 0 == answer.exit_code
+    assert words in answer.stderr
+
+
+def test_tasks_of_a_cloud_run_service_do_not_go_to_app_engine(runner, gcloud, monkeypatch):
+    """They would come to another application, if to any."""
+    monkeypatch.setenv("FANTASM_TARGET", "app-engine")
+    write_files(".")
+    answer = runner.invoke(main, CLOUD_RUN)
+    assert (2, "") == (answer.exit_code, answer.stdout)
+    assert "FANTASM_TARGET=app-engine" in answer.stderr
 
 
 def test_schedules_and_descriptions_are_words_and_no_commands(runner, gcloud, tmp_path):

@@ -179,7 +179,20 @@ def test_a_public_service_does_not_trust_cloud_run():
     assert "FANTASM_VERIFIED_BY" not in variables(installation)
     deploying = next(each.argv for each in commands if each.argv[1:3] == ("run", "deploy"))
     assert "--remove-env-vars=FANTASM_VERIFIED_BY" in deploying
-    assert not any("roles/run.invoker" in word for each in argvs(commands) for word in each)
+
+
+def test_a_service_is_opened_after_the_version_before_has_lost_its_requests():
+    """gcloud's own flag opens it earlier, when that version may still believe what everybody writes."""
+    commands = plan(cloud_run(public=True, settings=Settings()))
+    assert not any("--allow-unauthenticated" in words for words in argvs(commands))
+    steps = [each.argv[1:4] for each in commands if each.argv[1] == "run"]
+    assert [
+        ("run", "deploy", "shop"),
+        ("run", "services", "update-traffic"),
+        ("run", "services", "add-iam-policy-binding"),
+    ] == steps
+    opening = next(each for each in commands if "--member=allUsers" in each.argv)
+    assert ((), True) == (opening.check, "--role=roles/run.invoker" in opening.argv)
 
 
 def test_accounts_of_another_project_are_not_made():

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -23,6 +23,20 @@ import tracing  # noqa: E402  it lies beside the definitions
 from fantasm_gcp.testing import Harness  # noqa: E402
 
 REQUEST = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "v=1"}
+
+
+class Broken(SpanProcessor):
+    """Raises when spans start, or when they end."""
+
+    when = ""
+
+    def on_start(self, span, parent_context=None):
+        if self.when == "broken at the start":
+            raise OSError("disk full")
+
+    def on_end(self, span):
+        if self.when == "broken at the end":
+            raise OSError("disk full")
 
 
 def shown(span):
@@ -45,6 +59,8 @@ def main() -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
+    broken = Broken()
+    provider.add_span_processor(broken)
     trace.set_tracer_provider(provider)
     recorded = {}
     with Harness(SCENARIOS / "tracing.yaml") as harness:
@@ -63,9 +79,13 @@ def main() -> None:
             ("many", "Gather/?forks=119", REQUEST),
             ("slow", "Slow/?forks=9", REQUEST),
             ("failing", "Failing/?bad=9", REQUEST),
+            ("rude", "Failing/?bad=9&rude=1", REQUEST),
             ("loose", "Loose/", REQUEST),
+            ("broken at the start", "Line/", REQUEST),
+            ("broken at the end", "Line/", REQUEST),
             ("own", None, REQUEST),
         ):
+            broken.when = name
             exporter.clear()
             tracing.SEEN.clear()
             harness.client.post("/own", headers=headers) if url is None else harness.start(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from fantasm_gcp.observing.logs import LineHandler, Project, set_up
 from fantasm_gcp.observing.scope import Scope, current, enter, leave, of_request, within
 
 JSON = replace(Settings(), logs="json", project="given")
+TRACING = Path(__file__).parents[1] / "scenarios" / "tracing.yaml"
 
 
 @pytest.fixture
@@ -55,10 +57,11 @@ def test_who_configured_handlers_keeps_them(root):
         (Settings(), ""),
         (replace(Settings(), logs="none", runtime="Cloud Run"), ""),
         (replace(Settings(), runtime="Cloud Run"), "{"),
+        (replace(Settings(), runtime="App Engine", app_engine_environment="localdev"), ""),
         (replace(Settings(), logs="text"), "2"),
         (JSON, "{"),
     ],
-    ids=["elsewhere", "told not to", "on Cloud Run", "text", "json"],
+    ids=["elsewhere", "told not to", "on Cloud Run", "development server", "text", "json"],
 )
 def test_the_settings_say_how(root, settings, first):
     """Without a word JSON on both runtimes, and nothing elsewhere."""
@@ -103,6 +106,43 @@ def test_the_standard_output_gets_the_lines_of_a_whole_process():
         second["serviceContext"],
     )
     assert "" == ran.stderr
+
+
+def run_application(lines, **environ):
+    """The log lines of a process that serves machines, and what else it wrote to the standard output."""
+    environ |= {"GCE_METADATA_HOST": "127.0.0.1:1", "FANTASM_DEFINITIONS": str(TRACING)}
+    code = (
+        "import logging, sys\n"
+        f"sys.path.insert(0, {str(TRACING.parent)!r})\n"
+        "from flask import Flask\n"
+        "from fantasm_gcp import Fantasm, Settings\n"
+        f"app, settings = Flask('app'), Settings.from_environ({environ!r})\n{lines}"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    lines = ran.stdout.splitlines()
+    made = [json.loads(line) for line in lines if line.startswith("{")]
+    return made, [line for line in lines if not line.startswith("{")], ran.stderr
+
+
+def test_lines_that_are_written_while_the_settings_are_found_hold_nothing_up():
+    """At DEBUG the HTTP client logs, in a request that has a trace, whose name needs the project."""
+    made, answered, _ = run_application(
+        "Fantasm(app, settings)\n"
+        "logging.getLogger().setLevel(logging.DEBUG)\n"
+        f"trace = '00-{'a' * 32}-{'b' * 16}-01'\n"
+        "print(app.test_client().get('/fantasm/', headers={'traceparent': trace}).status_code)\n",
+        K_SERVICE="mine",
+    )
+    assert (["500"], True) == (answered, "urllib3.connectionpool" in {each["logger"] for each in made})
+
+
+def test_an_application_that_logged_before_has_each_line_once():
+    """Flask gave its logger a handler of its own then, as there was no other."""
+    made, _, errors = run_application(
+        "app.logger.error('early')\nFantasm(app, settings)\napp.logger.error('late')\n",
+        K_SERVICE="mine",
+    )
+    assert (["late"], False) == ([each["message"] for each in made], "late" in errors)
 
 
 def test_a_stream_that_cannot_be_written_to_stops_nobody(root, capsys):

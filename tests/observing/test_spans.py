@@ -121,6 +121,21 @@ def test_attempts_that_fail_are_siblings_with_their_exceptions(recorded):
 
 
 @needs_sdk
+def test_an_exception_without_words_is_an_attempt_that_failed_like_any_other(recorded):
+    """The SDK asks it for its words and gets another exception: still the step is given up in time."""
+    start, *tries = recorded["rude"]["spans"]
+    assert 4 * [(start["span"], "ERROR")] == [(each["parent"], each["status"]) for each in tries]
+
+
+@needs_sdk
+@pytest.mark.parametrize(("when", "spans"), [("start", 0), ("end", 4)])
+def test_spans_that_cannot_be_recorded_stop_no_step(recorded, when, spans):
+    """What the application has an SDK do may raise whatever it wants."""
+    found = recorded[f"broken at the {when}"]
+    assert (["One", "Two", "Three"], spans) == ([each[0] for each in found["scopes"]], len(found["spans"]))
+
+
+@needs_sdk
 def test_a_task_that_carries_its_step_is_traced_alike(recorded):
     """Until it waits for hours: then there is another trace, with a link."""
     found = recorded["loose"]["spans"]

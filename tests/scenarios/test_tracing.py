@@ -283,6 +283,19 @@ def test_every_attempt_has_a_span_and_all_of_a_step_hang_under_the_same(harness)
         assert tries[-1].trace == parent(parents, last)
 
 
+def test_the_last_attempt_at_a_step_without_a_row_is_told_as_the_last(harness, caplog):
+    """Nothing is left of the step, so its line and an error are all there is."""
+    start(harness, "LooseFailing/?bad=9")
+    with caplog.at_level(logging.INFO, "fantasm_gcp"):
+        step_through(harness)
+    told = [each.fantasm for each in caplog.records if each.name == "fantasm_gcp.steps"]
+    assert [("retry", False)] * 3 + [("failed", True)] == [
+        (each["verdict"], each["given_up"]) for each in told
+    ]
+    errors = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
+    assert [True] == ["is dropped, attempt 4: RuntimeError: bad luck 4" in each for each in errors]
+
+
 def test_two_deliveries_of_one_attempt_write_the_same_places(harness):
     """The first dies at its commit; the rows of the second are equal in that."""
     start(harness, "Gather/")

@@ -63,10 +63,17 @@ class Bear:
         context.spawn("Loose", {})
 
 
+class Rude(Exception):
+    """An exception that raises when it is asked for its words."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
 class Try:
     def execute(self, context: Any, obj: Any) -> str:
         note()
         tried = sum(1 for state, _ in SEEN if state == "Try")
         if tried <= int(context.get("bad", 2)):
-            raise RuntimeError(f"bad luck {tried}")
+            raise Rude if context.get("rude") else RuntimeError(f"bad luck {tried}")
         return "ok"

@@ -15,11 +15,15 @@ from credentials import (
     id_token,
     without_signature,
 )
+from flask import Flask, Request
 from operated import DEFINITIONS
-from werkzeug.test import Client
+from werkzeug.test import Client, EnvironBuilder
 
+from fantasm_gcp import Fantasm, Settings
+from fantasm_gcp.core.access import NOBODY, Caller, Identity, is_listed
 from fantasm_gcp.settings import GOOGLE_CERTIFICATES
 from fantasm_gcp.testing import Harness, VirtualClock
+from fantasm_gcp.web.callers import address_of
 from fantasm_gcp.web.start_tokens import TOKEN_ARGUMENT, make_start_token
 
 SECRET = "a-secret-of-more-than-twenty-four-bytes"
@@ -206,6 +210,10 @@ CALLERS = {
         lambda: bearer(without_signature(OPERATOR)) | {"X-Serverless-Authorization": ""},
         {},
     ),
+    "a token beside the header that Cloud Run would have verified": (
+        lambda: bearer(id_token(OPERATOR)) | {"X-Serverless-Authorization": "Bearer garbage"},
+        {"operator": ("App Engine", "Cloud Run", "elsewhere")},
+    ),
     "an operator through IAP": (
         lambda: {"X-Goog-Iap-Jwt-Assertion": assertion(OPERATOR)},
         {"operator": CONFIGURED},
@@ -242,6 +250,53 @@ CALLERS = {
     "a start token of another secret": (lambda: invited(secret="another-secret-of-twenty-four-bytes"), {}),
     "no start token": (lambda: {"query": {TOKEN_ARGUMENT: "garbage"}}, {}),
 }
+
+
+@pytest.mark.parametrize(
+    ("email", "domain", "is_on_it"),
+    [
+        ("a@shop.iam.gserviceaccount.com", "", True),
+        ("A@Shop.IAM.gserviceaccount.com", "", True),
+        ("a@other.iam.gserviceaccount.com", "", False),
+        ("a@xshop.iam.gserviceaccount.com", "", False),
+        ("a@other.iam.gserviceaccount.com", "shop.iam.gserviceaccount.com", False),
+        ("a@example.com", "example.com", True),
+        ("A@Example.com", "EXAMPLE.com", True),
+        ("a@example.com", "", False),
+        ("a@sub.example.com", "example.com", False),
+        ("a@example.org", "example.com", False),
+        ("a@evilgserviceaccount.com", "", False),
+        ("*@example.com", "", False),
+        ("one@example.org", "", True),
+        ("One@example.org", "else.example", True),
+    ],
+)
+def test_a_list_has_those_of_a_project_and_of_an_organization_that_is_proved(email, domain, is_on_it):
+    """A program's project is in its address; of a person the address alone proves no organization."""
+    accounts = ("*@shop.iam.gserviceaccount.com", "*@example.com", "*@evilgserviceaccount.com")
+    assert is_on_it == is_listed(Identity(email, domain), (*accounts, "one@example.org"))
+
+
+@pytest.mark.parametrize(
+    ("email", "is_one"),
+    [
+        ("a@shop.iam.gserviceaccount.com", True),
+        ("A@SHOP.IAM.GSERVICEACCOUNT.COM", True),
+        ("shop@appspot.gserviceaccount.com", True),
+        ("a@gserviceaccount.com", True),
+        ("a@evilgserviceaccount.com", False),
+        ("a@gserviceaccount.com.example", False),
+        ("gserviceaccount.com@example.com", False),
+    ],
+)
+def test_service_accounts_are_known_by_googles_domains(email, is_one):
+    """A browser sends nothing in the name of one, and Cloud Run takes no token of one for gcloud."""
+    assert is_one is Identity(email).is_service_account
+
+
+def test_who_says_nothing_of_himself_is_nobody_and_no_browsers():
+    """Whoever makes a caller has to say more for each."""
+    assert (NOBODY, False, frozenset()) == (Caller(), Caller().ambient, Caller().roles)
 
 
 @pytest.fixture(scope="module", params=RUNTIMES)
@@ -288,6 +343,15 @@ def test_every_path_lets_in_who_has_proved_what_it_needs(served, who):
     assert expected == found
 
 
+@pytest.mark.parametrize("runtime", ["", "App Engine"])
+def test_a_removed_signature_proves_nothing_where_cloud_run_is_not_in_front(runtime):
+    """Even if a setting says so: nobody else takes signatures away."""
+    settings = SETTINGS | {"runtime": runtime, "verified_by": "cloud-run"}
+    with Harness(DEFINITIONS, settings=settings) as harness:
+        answer = harness.client.get("/fantasm/graph/Walk", headers=bearer(without_signature(OPERATOR)))
+        assert 401 == answer.status_code
+
+
 @pytest.mark.parametrize(
     ("address", "status"), [("127.0.0.1", 400), ("::1", 400), ("192.0.2.7", 401), ("", 401)]
 )
@@ -332,6 +396,28 @@ def test_refusals_without_end_are_answered_shortly_and_proofs_are_still_taken(ca
     assert len([each for each in caplog.records if each.name == "fantasm_gcp.guard"]) < 50
 
 
+FORGED = {"X-Forwarded-For": "198.51.100.1, 198.51.100.2", "X-AppEngine-User-IP": "198.51.100.3"}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "headers", "expected"),
+    [
+        ("", FORGED, "192.0.2.7"),
+        ("App Engine", FORGED, "198.51.100.3"),
+        ("App Engine", {}, "192.0.2.7"),
+        ("Cloud Run", FORGED, "198.51.100.2"),
+        ("Cloud Run", {"X-Forwarded-For": "198.51.100.2"}, "198.51.100.2"),
+        ("Cloud Run", {}, ""),
+    ],
+)
+def test_an_address_is_what_the_runtime_in_front_has_written(runtime, headers, expected):
+    """And nothing that a caller can change to be counted as another, or as somebody else."""
+    request = Request(
+        EnvironBuilder(headers=headers, environ_base={"REMOTE_ADDR": "192.0.2.7"}).get_environ()
+    )
+    assert expected == address_of(request, Settings(runtime=runtime))
+
+
 def test_certificates_that_cannot_be_read_are_no_refusal():
     """The same request is right a moment later: Cloud Tasks has to send it again."""
     with Harness(DEFINITIONS, settings=SETTINGS) as harness, responses.RequestsMock() as web:
@@ -339,3 +425,59 @@ def test_certificates_that_cannot_be_read_are_no_refusal():
         step = harness.client.post("/fantasm/fsm/Walk/a/b/c/", headers=changed()())
         looked = harness.client.get("/fantasm/api/holds", headers=changed(OPERATOR)())
     assert (424, 500) == (step.status_code, looked.status_code)
+
+
+@pytest.mark.parametrize(
+    ("headers", "statuses"),
+    [
+        (dict, [200, 404]),
+        (changed(VIEWER), [200, 403]),
+        (changed("nobody@example.net"), [403, 403]),
+        (changed(VIEWER, aud="else"), [401, 401]),
+        (lambda: {"X-Goog-Iap-Jwt-Assertion": assertion(VIEWER)}, [200, 403]),
+    ],
+)
+def test_the_applications_own_word_adds_nothing_to_what_is_proved(headers, statuses):
+    """A session of an operator beside a token of a viewer, of nobody, or of another audience."""
+    app = Flask("sessions")
+    settings = Settings(**SETTINGS | {"definitions": str(DEFINITIONS), "project": "p"})
+    Fantasm(app, settings, authorize=lambda _: "operator")
+    client = Client(app, use_cookies=False)
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as web:
+        web.get(GOOGLE_CERTIFICATES, json=certificates())
+        web.get("https://www.gstatic.com/iap/verify/public_key", json=iap_keys())
+        looked = client.get("/fantasm/graph/Walk", headers=headers())
+        commanded = client.put("/fantasm/nothing", headers=headers(), json={})
+    assert statuses == [looked.status_code, commanded.status_code]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "headers", "status"),
+    [
+        ("Cloud Run, which verifies", lambda: bearer(without_signature(OPERATOR)), 403),
+        ("Cloud Run, which verifies", lambda: bearer(without_signature(STARTER)), 200),
+        ("Cloud Run", lambda: bearer(id_token(OPERATOR)), 200),
+        ("App Engine", lambda: {"X-Goog-Iap-Jwt-Assertion": assertion(OPERATOR)}, 403),
+        ("App Engine", lambda: {"X-Goog-Iap-Jwt-Assertion": assertion(STARTER)}, 200),
+        ("App Engine", lambda: {"X-AppEngine-User-Email": OPERATOR}, 403),
+    ],
+)
+def test_a_form_is_asked_for_its_page_where_a_browser_may_have_attached_the_proof(runtime, headers, status):
+    """It attaches a person's; a program's, and a token that nobody attaches but its owner, are enough."""
+    with Harness(DEFINITIONS, settings=RUNTIMES[runtime]) as harness, responses.RequestsMock() as web:
+        web.assert_all_requests_are_fired = False
+        web.get(GOOGLE_CERTIFICATES, json=certificates())
+        web.get("https://www.gstatic.com/iap/verify/public_key", json=iap_keys())
+        form = {"data": {"a": "1"}, "headers": headers() | {"Cookie": "session=1"}}
+        answer = Client(harness.app, use_cookies=False).post("/fantasm/fsm/Walk/", **form)
+    assert status == answer.status_code
+
+
+def test_a_session_of_the_applications_own_does_not_post_without_a_page():
+    """A browser attaches it, whoever wrote the page that has the form."""
+    app = Flask("sessions")
+    settings = Settings(**SETTINGS | {"definitions": str(DEFINITIONS), "project": "p"})
+    Fantasm(app, settings, authorize=lambda _: "operator")
+    client = Client(app, use_cookies=False)
+    answer = client.post("/fantasm/holds", data={"machine": "Walk"}, headers={"Cookie": "session=1"})
+    assert (403, True) == (answer.status_code, "page of the console" in answer.json["error"])

@@ -275,6 +275,12 @@ def test_the_button_of_an_invitation_starts_once(remote: Harness) -> None:
     assert [] == words[0].all("a", class_="brand") + words[0].all("nav")
 
 
+def test_a_token_of_another_machine_has_no_page(remote: Harness) -> None:
+    """A page would ask whether to start a machine that the token is not for."""
+    answer = remote.start(f"Work/?__token={token(remote)}", headers=CROSS)
+    assert (403, False) == (answer.status_code, "Nothing has been started" in answer.text)
+
+
 def test_a_program_with_a_token_is_not_asked(remote: Harness) -> None:
     """It gets JSON."""
     assert remote.start(f"Walk/?__token={token(remote)}").json["created"]

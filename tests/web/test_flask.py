@@ -49,6 +49,20 @@ def test_tasks_go_to_where_the_application_is_mounted():
         assert 404 == harness.client.get("/fantasm/").status_code
 
 
+@pytest.mark.parametrize("path", ["", "fsm/Walk/", "fsm/Walk/a/b/c/", "api/instances", "sweep", "whatever"])
+@pytest.mark.parametrize("settings", [Settings(definitions=str(DEFINITIONS)), Settings.from_environ(ENVIRON)])
+def test_what_is_refused_is_not_answered_by_the_applications_own_pages(path, settings):
+    """A page for 403 or 404 that forgets the status would tell Cloud Tasks that a step is done."""
+    app = Flask("pages")
+    for status in (400, 401, 403, 404, 405):
+        app.register_error_handler(status, lambda error: "we are sorry")
+    Fantasm(app, settings)
+    environ = {"REMOTE_ADDR": "192.0.2.7"} if settings.is_local else {}
+    answer = app.test_client().post(f"/fantasm/{path}", environ_overrides=environ)
+    assert (403, True) == (answer.status_code, "error" in answer.json)
+    assert "we are sorry" == app.test_client().get("/theirs").text
+
+
 def test_an_application_may_get_the_extension_late():
     """The usual two lines of a Flask extension; routes that were there answer as before."""
     app = Flask("late")

@@ -28,6 +28,7 @@ def app() -> Flask:
     blueprint = Blueprint("fantasm", __name__, url_prefix="/fantasm")
     for path, endpoint in (
         ("/fsm/<machine>/", "start"),
+        ("/fsm/<machine>/<state>/<event>/<target>/", "step"),
         ("/sweep", "sweep"),
         ("/", "console_home"),
         ("/holds", "hold"),
@@ -163,11 +164,12 @@ def test_who_shows_a_proof_of_his_own_is_not_asked(
         ({"Cookie": "__Host-fantasm-csrf=x"}, FROM_ELSEWHERE),
         (NONE | {"Sec-Purpose": "prefetch;prerender"}, AHEAD),
         (SAME | {"Purpose": "prefetch"}, AHEAD),
+        (SAME | {"Sec-Purpose": "prerender"}, AHEAD),
         ({"X-Purpose": "preview"}, AHEAD),
         ({"X-Moz": "Prefetch"}, AHEAD),
     ],
 )
-@pytest.mark.parametrize("path", ["/fsm/Walk/", "/sweep"])
+@pytest.mark.parametrize("path", ["/fsm/Walk/", "/fsm/Walk/a/ok/b/", "/sweep"])
 def test_a_get_that_acts_is_refused_from_elsewhere_and_ahead(
     app: Flask, path: str, headers: dict[str, str], expected: str
 ) -> None:
@@ -190,8 +192,10 @@ def test_a_get_that_acts_is_refused_from_elsewhere_and_ahead(
         (CROSS, FROM_ELSEWHERE),
         (CROSS | {"Sec-Fetch-Mode": "no-cors"}, FROM_ELSEWHERE),
         (SIBLING | {"Sec-Fetch-Mode": "cors"}, FROM_ELSEWHERE),
-        (CROSS | LINK | {"Sec-Fetch-Dest": "iframe"}, FROM_ELSEWHERE),
-        (CROSS | LINK | {"Sec-Fetch-Dest": "object"}, FROM_ELSEWHERE),
+        *(
+            (CROSS | LINK | {"Sec-Fetch-Dest": each}, FROM_ELSEWHERE)
+            for each in ("iframe", "frame", "embed", "object", "fencedframe")
+        ),
     ],
 )
 def test_looking_is_refused_to_pages_that_load_something_into_themselves(

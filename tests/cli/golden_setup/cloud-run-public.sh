@@ -124,13 +124,20 @@ gcloud iam service-accounts add-iam-policy-binding fantasm-tasks@acme-prod.iam.g
     --member=serviceAccount:fantasm-run@acme-prod.iam.gserviceaccount.com \
     --role=roles/iam.serviceAccountUser --condition=None --project=acme-prod --quiet
 
-# The service. It is open to requests of everybody, and verifies the tokens of each itself
+# The service. It verifies every token itself
 gcloud run deploy shop --source=. --region=europe-west6 \
     --service-account=fantasm-run@acme-prod.iam.gserviceaccount.com \
     --build-service-account=projects/acme-prod/serviceAccounts/fantasm-build@acme-prod.iam.gserviceaccount.com \
-    --allow-unauthenticated --remove-env-vars=FANTASM_VERIFIED_BY --timeout=1800 --concurrency=8 \
+    --remove-env-vars=FANTASM_VERIFIED_BY --timeout=1800 --concurrency=8 \
     '--update-env-vars=^;^FANTASM_OPERATORS=ada@example.com,*@example.org;FANTASM_SCHEDULER_ACCOUNT=fantasm-scheduler@acme-prod.iam.gserviceaccount.com;FANTASM_SERVICE_ACCOUNT=fantasm-tasks@acme-prod.iam.gserviceaccount.com' \
     --project=acme-prod --quiet
+
+# This version gets all requests, before they are everybody's: an older one may believe what they say
+gcloud run services update-traffic shop --region=europe-west6 --to-latest --project=acme-prod --quiet
+
+# Requests of everybody come to the application
+gcloud run services add-iam-policy-binding shop --region=europe-west6 --member=allUsers \
+    --role=roles/run.invoker --condition=None --project=acme-prod --quiet
 
 # every 1 minutes: Finds what is overdue
 if there gcloud scheduler jobs describe shop-sweep --location=europe-west6 '--format=value(name)' \
