@@ -45,6 +45,7 @@ Find = Callable[[str], str]
 _EVERYBODY: Final = ("gmail.com", "googlemail.com")
 """Domains in which anybody may have an account, beside those of Google's service accounts."""
 
+_PLAIN = re.compile(r"[!-~]+")
 _ACCOUNT = re.compile(r"(?:[^@\s,*]+|\*)@[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 
 
@@ -81,10 +82,9 @@ def _mode(text: str) -> str:
 
 
 def _bytes(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 90_000:
+    if not re.fullmatch("[0-9]{1,5}", text) or int(text) > 90_000:
         raise ValueError("a number from 0 to 90000 is needed: a task takes 100 KB with its headers")
-    return number
+    return int(text)
 
 
 def _rate(text: str) -> float:
@@ -105,13 +105,25 @@ def _queue(text: str) -> str:
     return text
 
 
+def _plain(text: str) -> str:
+    if not _PLAIN.fullmatch(text):
+        raise ValueError("printable ASCII without spaces is needed")
+    return text
+
+
 def _target(text: str) -> str:
     """``app-engine``, or the URL in front of the root; without encryption only this machine."""
     if text == APP_ENGINE_TARGET:
         return text
-    parts = urlsplit(text)
+    parts = urlsplit(_plain(text))
     is_near = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
-    if not parts.hostname or parts.query or parts.fragment or not (parts.scheme == "https" or is_near):
+    if (
+        not parts.hostname
+        or "@" in parts.netloc
+        or parts.query
+        or parts.fragment
+        or not (parts.scheme == "https" or is_near)
+    ):
         raise ValueError(f'"{APP_ENGINE_TARGET}" or an https URL is needed, as https://name.example.com')
     return text.rstrip("/")
 
@@ -185,6 +197,7 @@ class Settings:
     audience: str = _setting(
         "FANTASM_AUDIENCE",
         "what an ID token has to be for; without it none is taken",
+        parse=_plain,
         found="the target, where that is a URL",
     )
     scheduler_account: str = _setting(
@@ -220,6 +233,7 @@ class Settings:
     iap_audience: str = _setting(
         "FANTASM_IAP_AUDIENCE",
         "what an assertion of Identity-Aware Proxy has to be for",
+        parse=_plain,
         found="that of IAP in front of this App Engine application or Cloud Run service",
     )
     service: str = _setting(

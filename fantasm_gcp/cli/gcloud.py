@@ -14,6 +14,8 @@ from fantasm_gcp.deploying import Answer
 PATIENCE = 120.0
 """Seconds that a question may take; what changes something may take as long as it does."""
 
+_LATE = f"gcloud did not answer within {PATIENCE:g} s"
+
 AT_ONCE = 4
 """Questions at a time: each is a process of a hundred megabytes."""
 
@@ -35,8 +37,14 @@ class Gcloud:
 
     def prints(self, argv: tuple[str, ...]) -> str:
         """What a command prints, without blanks around it; nothing where it fails."""
+        return self.prints_or_says(argv)[0]
+
+    def prints_or_says(self, argv: tuple[str, ...]) -> tuple[str, str]:
+        """What a command prints, and where it fails nothing, and why."""
         done = self._captured(argv)
-        return "" if done is None or done.returncode else done.stdout.strip()
+        if done is None:
+            return "", _LATE
+        return ("", _reason(done.stderr)) if done.returncode else (done.stdout.strip(), "")
 
     def ask(self, questions: Mapping[str, tuple[str, ...]]) -> dict[str, Answer]:
         """The answers to questions that print JSON, asked some at a time."""
@@ -46,7 +54,7 @@ class Gcloud:
     def _answer(self, argv: tuple[str, ...]) -> Answer:
         done = self._captured(argv)
         if done is None:
-            return Answer(refusal=f"gcloud did not answer within {PATIENCE:g} s")
+            return Answer(refusal=_LATE)
         if done.returncode:
             return Answer(refusal=_reason(done.stderr) or f"gcloud ended with status {done.returncode}")
         try:

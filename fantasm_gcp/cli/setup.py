@@ -77,11 +77,12 @@ def _apply(installation: Installation, commands: tuple[Command, ...]) -> None:
     from fantasm_gcp.deploying.commands import ask_number, fill_number, render_command
 
     gcloud = Gcloud()
-    number = gcloud.prints(ask_number(installation.project))
+    number, reason = gcloud.prints_or_says(ask_number(installation.project))
     if not number.isdigit():
         raise Failure(
             f"gcloud does not find project {installation.project}: look with "
             f"`{render_command(ask_number(installation.project))}`, or log in with `gcloud auth login`"
+            + (f"\n  gcloud says: {reason}" if reason else "")
         )
     for count, each in enumerate(commands, 1):
         click.echo(f"[{count}/{len(commands)}] {each.why}")

@@ -34,7 +34,8 @@ def _seconds(_: click.Context, __: click.Parameter, text: str) -> float:
     show_default=True,
     metavar="TIME",
     callback=_seconds,
-    help="How long it is good: a number with s, m, h or d; 10 days at most.",
+    help="How long it is good: a number with s, m, h or d; 10 days at most, and an hour for a machine that "
+    "keeps no records.",
 )
 @click.option("--key", help="Idempotency key: tokens with the same key start one instance.")
 @click.option(
@@ -56,7 +57,7 @@ def command(machine: str, arguments: tuple[str, ...], expires: float, key: str |
     from fantasm_gcp.errors import DefinitionError, SettingsError, StartError
     from fantasm_gcp.loader import load_definitions
     from fantasm_gcp.settings import Settings
-    from fantasm_gcp.web.start_tokens import make_start_token, start_path
+    from fantasm_gcp.web.start_tokens import longest_life, make_start_token, start_path
 
     context = read_context(arguments)
     try:
@@ -67,7 +68,13 @@ def command(machine: str, arguments: tuple[str, ...], expires: float, key: str |
             hint = did_you_mean(machine, names) or f"the machines are: {', '.join(names)}"
             raise Refusal(f"there is no machine {machine!r} in {settings.definitions}; {hint}")
         token = make_start_token(
-            settings.start_secret, machine, context, expires=expires, now=time.time(), nonce=key
+            settings.start_secret,
+            machine,
+            context,
+            expires=expires,
+            now=time.time(),
+            nonce=key,
+            most=longest_life(definitions.machine(machine)),
         )
     except DefinitionError as error:
         raise Refusal(f"{settings.definitions} cannot be used:\n{error}") from error

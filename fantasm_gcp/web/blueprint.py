@@ -85,9 +85,10 @@ def start_machine(machine: str) -> ResponseReturnValue:
     served, grant = current_fantasm(), g.fantasm_grant
     services = served.services
     services.definitions.machine(machine)
+    granted = None if grant is None else read_granted(request, machine, grant)
     if wants_confirmation(request, g.fantasm_caller):
         return confirmation_page(served, request, grant)
-    asked = read_start(request) if grant is None else read_granted(request, machine, grant)
+    asked = granted or read_start(request)
     try:
         if asked.immediate:
             answer, status = run_immediately(services, machine, asked)

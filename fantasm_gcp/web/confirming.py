@@ -33,13 +33,13 @@ def wants_confirmation(request: Request, caller: Caller) -> bool:
     """Whether a request is a start that :func:`confirmation_page` is to answer instead of carrying it out.
 
     That is a start by GET, of a caller whose proof the browser attaches by itself, that comes from another
-    site by a link or that the browser made ahead; and any that a browser makes with a start token, because
-    such links are sent about, and what receives them opens them to look.
+    site by a link or that the browser made ahead; and any with a start token, because such links are sent
+    about, and what receives them opens them to look. A program posts, or asks for ``application/json``.
     """
     if request.method != "GET" or (request.endpoint or "").rpartition(".")[2] != "start":
         return False
     if token_of(request) is not None:
-        return is_ahead(request) or _is_browser(request)
+        return "application/json" not in request.headers.get("Accept", "").lower() or is_ahead(request)
     if not caller.ambient:
         return False
     source = source_of(request)
@@ -88,11 +88,6 @@ def started_page(served: Served, request: Request, caller: Caller, started: Mapp
         return redirect(started["console_url"], 303)
     values = {"settings": served.settings, "refresh": 0, "endpoint": request.endpoint, "started": started}
     return answer("started.html", 200, values)
-
-
-def _is_browser(request: Request) -> bool:
-    said = any(name.lower().startswith("sec-fetch-") for name, _ in request.headers)
-    return said or _takes_html(request)
 
 
 def _takes_html(request: Request) -> bool:

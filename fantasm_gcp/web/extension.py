@@ -31,7 +31,7 @@ from fantasm_gcp.web.deliveries import refuse_services
 from fantasm_gcp.web.deployment import deployed, pin_of, service_of
 from fantasm_gcp.web.guard import Guard
 from fantasm_gcp.web.observed import observe
-from fantasm_gcp.web.start_tokens import DEFAULT_EXPIRES, make_start_token, start_path
+from fantasm_gcp.web.start_tokens import DEFAULT_EXPIRES, longest_life, make_start_token, start_path
 
 if TYPE_CHECKING:  # Google's clients are loaded when they are first needed, not by importing this
     from fantasm_gcp.gateways.clients import Channels
@@ -217,13 +217,14 @@ class Fantasm:
         """A path that starts a machine once, for whoever has it: an argument of it is a signed start token.
 
         It is good for so many seconds, for this machine and exactly this context. Whoever requests it again
-        gets the instance that is there already. Raises :class:`UnknownMachineError`, :class:`SettingsError`
+        gets the instance that is there already. 10 days are the most, for a machine that keeps no records an
+        hour. Raises :class:`UnknownMachineError`, :class:`SettingsError`
         without FANTASM_START_SECRET, and :class:`StartError` for a context that a token cannot have.
         """
-        name = self.definitions.machine(machine).name
-        secret, now = self.settings.start_secret, self._clock()
-        token = make_start_token(secret, name, context, expires=expires, now=now)
-        return start_path(self._root, name, token)
+        found = self.definitions.machine(machine)
+        secret, now, most = self.settings.start_secret, self._clock(), longest_life(found)
+        token = make_start_token(secret, found.name, context, expires=expires, now=now, most=most)
+        return start_path(self._root, found.name, token)
 
     def _make_guard(self) -> Guard:
         return Guard(self.settings, PerProcess(self._make_verifier), self._authorize, self._clock)

@@ -27,6 +27,7 @@ NOT_LOOPBACK: Final = (
     "open it as http://127.0.0.1 or http://localhost."
 )
 WANTED: Final = {
+    Need.STYLE: "",
     Need.STEP: "a step is delivered by Cloud Tasks alone",
     Need.SWEEP: "the sweeper is called by cron, Cloud Scheduler or an operator",
     Need.START: "starting a machine takes an operator, an account on FANTASM_STARTERS, or a start token",
@@ -34,6 +35,8 @@ WANTED: Final = {
     Need.COMMAND: "this is for operators",
 }
 """What is said to who may not: what would be needed, and never why a proof was not enough."""
+
+BAD_LINK: Final = "this link is not good, or not any more: ask whoever gave it to you for another one"
 
 APP_ENGINE_SENDER: Final = "0.1.0.2"
 """Where App Engine's tasks come from; no network has such an address, only a delivery inside the process."""
@@ -44,7 +47,7 @@ LOCAL_TASKS: Final = Caller("the local Cloud Tasks", frozenset({Role.TASKS}))
 MOST_SHOWN: Final = 200
 """Characters of what a stranger wrote that go into a line of the log."""
 
-_NEEDS: Final = {"step": Need.STEP, "sweep": Need.SWEEP, "start": Need.START}
+_NEEDS: Final = {"step": Need.STEP, "sweep": Need.SWEEP, "start": Need.START, "static": Need.STYLE}
 """By the names of endpoints; all others are for looking, or for commands where something is posted."""
 
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
@@ -80,12 +83,15 @@ class Guard:
         """
         need = need_of(request.endpoint or "", request.method)
         g.fantasm_caller, g.fantasm_grant = NOBODY, None
+        if need is Need.STYLE and not self._settings.is_local:
+            return  # whoever has a start link sees a page, too
         try:
             caller = self._identify(request, need)
         except IdentityError as error:
             raise self._refusal(request, need, NOBODY, str(error)) from error
         if not caller.may(need):
-            raise self._refusal(request, need, caller, f"{caller.name} may not {need}")
+            reason = "nothing shows who calls" if caller is NOBODY else f"{caller.name} may not {need}"
+            raise self._refusal(request, need, caller, reason)
         g.fantasm_caller = caller
         if not wants_confirmation(request, caller):
             forgery.check(request, caller, is_local=self._settings.is_local)
@@ -128,6 +134,8 @@ class Guard:
         if not counted.in_words and need is not Need.STEP:
             return TooManyRequests("too many refused requests", retry_after=counted.retry_after)
         said = f"{WANTED[need]}; docs/security.md tells what opens this application"
+        if need is Need.START and token_of(request) is not None:
+            said = BAD_LINK
         if caller is NOBODY and self._settings.audience:
             return Unauthorized(said, www_authenticate=WWWAuthenticate("bearer"))
         return Forbidden(said)

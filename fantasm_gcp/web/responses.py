@@ -24,6 +24,7 @@ from fantasm_gcp.errors import (
     NotThereError,
     StartError,
     UnknownMachineError,
+    UnverifiedError,
 )
 
 log = logging.getLogger("fantasm_gcp.web")
@@ -59,6 +60,9 @@ def register_error_answers(blueprint: Blueprint) -> None:
 
 def _answer_own(error: FantasmError) -> ResponseReturnValue:
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+    if isinstance(error, UnverifiedError):  # a stranger can bring it about, and learns nothing of why
+        log.error("nobody's proof can be verified: %s", error)
+        return jsonify({"error": "who calls cannot be verified at the moment: try again"}), 500
     if status == 500:
         log.error("%s: %s", type(error).__name__, error, exc_info=error)
     answer: dict[str, Any] = {"error": str(error)}

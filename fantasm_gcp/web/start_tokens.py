@@ -20,6 +20,7 @@ from flask import Request
 from itsdangerous import BadData, URLSafeSerializer
 from werkzeug.exceptions import BadRequest, Forbidden
 
+from fantasm_gcp.core.definition import AT_LEAST_ONCE, Machine
 from fantasm_gcp.core.headers import PREFIX
 from fantasm_gcp.core.signing import parse_keys
 from fantasm_gcp.errors import IdentityError, SettingsError, StartError
@@ -31,6 +32,9 @@ MOST_EXPIRES: Final = 10 * 24 * 3600
 """Seconds that a token may be good for: no longer than the scrubber keeps the instance of a key at least,
 else a replay would start another one.
 """
+
+MOST_UNRECORDED: Final = 3600
+"""The same for a machine that keeps no records: Cloud Tasks knows the name of a task for an hour at least."""
 
 LONGEST: Final = 3500
 """Characters of a token: gunicorn reads 4,094 bytes of a request's first line."""
@@ -63,19 +67,19 @@ def make_start_token(
     expires: float = DEFAULT_EXPIRES,
     now: float,
     nonce: str | None = None,
+    most: float = MOST_EXPIRES,
 ) -> str:
-    """A token for one start of a machine, good for so many seconds from ``now`` on.
+    """A token for one start of a machine, good for so many seconds from ``now`` on, ``most`` of them.
 
     The first of several secrets signs. Tokens with the same machine and nonce start the same instance;
-    without a nonce each token has its own. Of a machine that keeps no records a replay is another instance as
-    soon as Cloud Tasks has forgotten the first one's task.
+    without a nonce each token has its own.
 
     Raises ``SettingsError`` without a secret of enough bytes, and ``StartError`` for a context that JSON
     would change, a reserved name, a nonce that cannot be a key, a token that would be too long and one that
-    would be good for more than 10 days.
+    would be good for longer.
     """
-    if not math.isfinite(expires) or expires > MOST_EXPIRES:
-        raise StartError(f"a start token is good for {MOST_EXPIRES} seconds at most, which are 10 days")
+    if not math.isfinite(expires) or expires > most:
+        raise StartError(f"a start token of machine {machine!r} is good for {most:,} seconds at most")
     nonce = secrets.token_hex(16) if nonce is None else nonce
     if not _NONCE.fullmatch(nonce):
         raise StartError("the nonce of a start token is 1 to 500 printable ASCII characters")
@@ -88,6 +92,11 @@ def make_start_token(
             "store what is large as an entity and put its key into the context"
         )
     return text
+
+
+def longest_life(machine: Machine) -> int:
+    """Seconds that a token may be good for, so that a replay starts nothing: see ``MOST_EXPIRES``."""
+    return MOST_UNRECORDED if machine.guarantee == AT_LEAST_ONCE else MOST_EXPIRES
 
 
 def read_start_token(secret: str, token: str, now: float) -> StartGrant:

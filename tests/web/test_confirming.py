@@ -281,9 +281,28 @@ def test_a_token_of_another_machine_has_no_page(remote: Harness) -> None:
     assert (403, False) == (answer.status_code, "Nothing has been started" in answer.text)
 
 
-def test_a_program_with_a_token_is_not_asked(remote: Harness) -> None:
+@pytest.mark.parametrize("accept", [None, "*/*", "text/plain", "image/*", "text/html"])
+def test_whatever_opens_a_link_with_a_token_to_look_starts_nothing(
+    remote: Harness, accept: str | None
+) -> None:
+    """A scanner, a preview, a program that says nothing of itself: all get the page."""
+    headers = {} if accept is None else {"Accept": accept}
+    answer = remote.start(f"Walk/?__token={token(remote)}", headers=headers)
+    assert (200, "text/html", []) == (answer.status_code, answer.mimetype, instances(remote))
+
+
+@pytest.mark.parametrize(
+    "options", [{"method": "POST"}, {"headers": {"Accept": "application/json"}}], ids=["post", "json"]
+)
+def test_a_program_with_a_token_posts_or_asks_for_json(remote: Harness, options: dict[str, Any]) -> None:
     """It gets JSON."""
-    assert remote.start(f"Walk/?__token={token(remote)}").json["created"]
+    assert remote.start(f"Walk/?__token={token(remote)}", **options).json["created"]
+
+
+def test_who_shows_a_link_that_is_not_good_is_told_so(remote: Harness) -> None:
+    """In words for somebody who has no account here."""
+    answer = remote.start(f"Walk/?__token={token(remote)}x", headers={"Accept": "text/html"})
+    assert (403, True) == (answer.status_code, "this link is not good" in answer.text), answer.text
 
 
 def test_an_application_that_is_mounted_elsewhere_is_posted_to_there(harness: Harness) -> None:

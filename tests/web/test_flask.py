@@ -205,3 +205,20 @@ def test_an_application_says_who_operates_it(role, statuses):
     client = app.test_client()
     shown = client.get("/fantasm/graph/Walk").status_code
     assert statuses == [shown, client.post("/fantasm/graph/No/x").status_code]
+
+
+def test_a_start_link_is_made_for_as_long_as_a_replay_starts_nothing():
+    """Ten days, or an hour where nothing is recorded; after that it is not good any more."""
+    settings = {"start_secret": "a-secret-of-more-than-twenty-four-bytes"}
+    with Harness(DEFINITIONS, settings=settings) as harness:
+        path = harness.fantasm.start_url("Walk", {"a": "b"}, expires=10 * 24 * 3600)
+        assert [True, False] == [harness.client.post(path).json["created"] for _ in range(2)]
+        with pytest.raises(FantasmError, match="864,000 seconds at most"):
+            harness.fantasm.start_url("Walk", expires=10 * 24 * 3600 + 1)
+        light = harness.fantasm.start_url("Light", expires=3600)
+        with pytest.raises(FantasmError, match="3,600 seconds at most"):
+            harness.fantasm.start_url("Light", expires=3601)
+        harness.clock.sleep(3601)
+        assert [200, 403] == [harness.client.post(each).status_code for each in (path, light)]
+        with pytest.raises(FantasmError, match="unknown machine"):
+            harness.fantasm.start_url("Nothing")

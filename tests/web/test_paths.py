@@ -51,7 +51,6 @@ PATHS = [
     "/fantasm/graphviz/MyMachine/",
     "/fantasm/graph/MyMachine",
     "/fantasm/whatever",
-    "/fantasm/static/console.css",
 ]
 
 
@@ -87,7 +86,7 @@ def test_every_path_of_ours_is_tried():
     Fantasm(app, Settings(mode="local", definitions=str(FSM)))
     paths = app.url_map.bind("localhost")
     tried = {paths.match(path, method)[0] for path in PATHS for method in ("GET", "POST")}
-    assert {rule.endpoint for rule in app.url_map.iter_rules()} - tried == {"static"}
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} - tried == {"static", "fantasm.static"}
 
 
 def test_every_path_is_under_the_prefix():
@@ -119,6 +118,12 @@ def test_local_mode_has_many_names(harness, host):
     """By name or by address."""
     answer = harness.client.get("/fantasm/api/machines", environ_overrides={"HTTP_HOST": host})
     assert 200 == answer.status_code
+
+
+def test_the_style_sheet_is_for_everybody(closed):
+    """Also for who has a start link and nothing else; it is in this package, and has nothing of the application."""
+    with closed.get("/fantasm/static/console.css") as style, closed.get("/fantasm/static/x") as other:
+        assert (200, "text/css", 404) == (style.status_code, style.mimetype, other.status_code)
 
 
 def test_a_page_of_another_site_cannot_start_anything(harness):

@@ -217,16 +217,16 @@ def instances(harness: Harness) -> list[Any]:
 
 
 def test_a_token_opens_a_start_and_its_replay_answers_the_same(harness: Harness) -> None:
-    """By GET or POST, in the query or in a form, as often as it comes."""
+    """By POST, or by a GET that asks for JSON, in the query or in a form, as often as it comes."""
     path = url(harness, "Walk", {"a": "b"}, nonce="order-17")
-    token = path.partition("=")[2]
-    first = harness.client.get(path)
+    token, json = path.partition("=")[2], {"Accept": "application/json"}
+    first = harness.client.get(path, headers=json)
     assert (200, True) == (first.status_code, first.json["created"])
     for again in (
-        harness.client.get(path),
+        harness.client.get(path, headers=json),
         harness.client.post(path),
         harness.client.post("/fantasm/fsm/Walk/", data={TOKEN_ARGUMENT: token}),
-        harness.client.get(url(harness, "Walk", {"a": "b"}, nonce="order-17")),
+        harness.client.post(url(harness, "Walk", {"a": "b"}, nonce="order-17")),
     ):
         assert (200, False, first.json["instance"]) == (
             again.status_code,
@@ -357,7 +357,7 @@ def test_the_command_prints_a_url_that_starts(environ: pytest.MonkeyPatch) -> No
         (["Hello", "--expires", "1"], "no time like"),
         (["Hello", "--expires", "1w"], "no time like"),
         (["Hello", "--expires", "\u0661h"], "no time like"),
-        (["Hello", "--expires", "11d"], "10 days"),
+        (["Hello", "--expires", "11d"], "864,000 seconds at most"),
         (["Hello", "--key", "a b"], "nonce"),
         (["Hello", "--url", "x.example"], "no URL like"),
     ],
