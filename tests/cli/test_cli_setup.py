@@ -137,6 +137,14 @@ def test_apply_does_not_begin_without_the_project(said, runner, gcloud):
     assert 1 == len(gcloud.take_calls())
 
 
+def test_apply_passes_on_why_gcloud_does_not_find_the_project(runner, gcloud):
+    """Nobody may be logged in, say."""
+    write_files(".")
+    gcloud.fail("projects describe")
+    answer = runner.invoke(main, [*CLOUD_RUN, "--apply"])
+    assert (1, True) == (answer.exit_code, "gcloud says: ERROR" in answer.stderr), answer.stderr
+
+
 def test_apply_needs_gcloud(runner, gcloud, monkeypatch, tmp_path):
     """The script can be printed without."""
     write_files(".")

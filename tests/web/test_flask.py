@@ -186,11 +186,12 @@ def test_the_examples_of_the_guide_run_as_they_are_printed(printed):
             assert role == names["authorize"](None)
 
 
-def test_a_role_that_is_none_is_an_error_and_opens_nothing():
-    """A mistake in an application's own function; the log has it."""
+@pytest.mark.parametrize("role", ["admin", "tasks", "scheduler", "starter", "invited", "", True, "Operator"])
+def test_a_role_that_is_none_is_an_error_and_opens_nothing(role):
+    """A mistake in an application's own function; the log has it. It makes nobody a queue or a scheduler."""
     app = Flask("wrong")
     settings = Settings.from_environ({"FANTASM_DEFINITIONS": ENVIRON["FANTASM_DEFINITIONS"]})
-    Fantasm(app, settings, authorize=lambda request: "admin")
+    Fantasm(app, settings, authorize=lambda request: role)
     assert 500 == app.test_client().get("/fantasm/graph/Walk").status_code
 
 
