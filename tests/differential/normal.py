@@ -44,7 +44,8 @@ class _Reader:
     def __init__(self, project: str) -> None:
         self._project = project
         self._seen: set[_Ranked] = set()
-        self._ids: dict[int, str] = {}
+        # By the kind as well: the emulator begins at 1, and an id that a sequence chose may be equal.
+        self._ids: dict[tuple[str, Any], str] = {}
         self._latest = 0  # of the times of changes, in microseconds
 
     def ranks(self) -> Mapping[_Ranked, str]:
@@ -180,7 +181,8 @@ class _Reader:
 
     def _name_id(self, key: Any) -> None:
         if key.path and key.path[-1].id:
-            self._ids.setdefault(key.path[-1].id, f"id {len(self._ids)}")
+            element = key.path[-1]
+            self._ids.setdefault((element.kind, element.id), f"id {len(self._ids)}")
 
     def key(self, key: Any) -> tuple[Any, ...]:
         """A key as its partition, spelt out, and its path."""
@@ -189,7 +191,7 @@ class _Reader:
         for element in key.path:
             kind = element.WhichOneof("id_type")
             identifier = None if kind is None else getattr(element, kind)
-            parts.append((element.kind, self._ids.get(identifier, identifier)))
+            parts.append((element.kind, self._ids.get((element.kind, identifier), identifier)))
         return tuple(parts)
 
     def value(self, value: Any) -> Answer:
