@@ -181,4 +181,4 @@ def main(verdict: Callable[[int, float], str], seeds: int, first: int = 0) -> in
 
 if __name__ == "__main__":
     sys.modules["chain"] = sys.modules["__main__"]
-    raise SystemExit(main(verdict, int(sys.argv[1])))
+    raise SystemExit(main(verdict, *map(int, sys.argv[1:])))

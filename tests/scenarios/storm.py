@@ -206,4 +206,4 @@ def _judge(harness: Harness, watch: Watch) -> str:
 
 if __name__ == "__main__":
     sys.modules["storm"] = sys.modules["__main__"]
-    raise SystemExit(main(verdict, int(sys.argv[1])))
+    raise SystemExit(main(verdict, *map(int, sys.argv[1:])))

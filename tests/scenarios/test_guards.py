@@ -72,10 +72,12 @@ def commands(guard: str) -> Iterator[list[str]]:
         yield [*simulation, "3", "--from", str(SIMULATED_GUARDS[guard][0])]
         yield [*simulation, str(MOST_SEEDS)]
     else:
+        program = Path(
+            (chain if guard in CHAIN_GUARDS else storm if guard in STORM_GUARDS else tangle).__file__
+        )
         if guard.partition(":")[0] in SEEN_AT:
-            yield ["tangle", "2", str(SEEN_AT[guard.partition(":")[0]])]
-        program = chain if guard in CHAIN_GUARDS else storm if guard in STORM_GUARDS else tangle
-        yield [Path(program.__file__).stem, str(MOST_SEEDS)]
+            yield [program.stem, "2", str(SEEN_AT[guard.partition(":")[0]])]
+        yield [program.stem, str(MOST_SEEDS)]
 
 
 def changes(guard: str) -> tuple[Change, ...]:
@@ -92,7 +94,7 @@ def verdicts(tmp_path_factory):
 
     def run(guard: str) -> tuple[int, str]:
         folder = folders[guard]
-        shutil.copytree(PACKAGE, folder / "fantasm_gcp", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(PACKAGE, folder / "fantasm_gcp", ignore=shutil.ignore_patterns("*.pyc.*"))
         for change in changes(guard):
             leave_out(folder / "fantasm_gcp", change)
         environ = {"PYTHONPATH": f"{folder}:{HERE}"}
