@@ -18,15 +18,12 @@ from fantasm_gcp.local.datastore import DatastoreServer
 from fantasm_gcp.local.rpc import LocalChannel
 from fantasm_gcp.local.tasks import Attempt, Outcome, Response, TasksServer, WsgiDelivery
 from fantasm_gcp.settings import Settings
+from fantasm_gcp.testing.application import Application
 from fantasm_gcp.testing.clock import VirtualClock
 from fantasm_gcp.testing.faults import Around, Crash, Rpc, intercepted
 from fantasm_gcp.web.extension import Backend, Fantasm
 
 PROJECT = "test"
-
-
-def _application() -> Flask:
-    return Flask("harness")
 
 
 class Harness:
@@ -49,7 +46,7 @@ class Harness:
         project: str = PROJECT,
         namespace: str = "",
         limits: Limits | None = None,
-        application: Callable[[], Flask] = _application,
+        application: Callable[[], Flask] = Application,
         settings: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.clock = VirtualClock()
