@@ -85,6 +85,7 @@ EMULATOR_GAPS = {
     "masks": "the emulator silently ignores property masks of mutations",
     "rollback": "the emulator keeps a transaction open when its commit fails",
     "moments": "the emulator aborts read-only transactions whose reads were changed",
+    "vectors": "the emulator knows no vectors",
 }
 
 FIRESTORE_GAPS = {

@@ -76,7 +76,7 @@ def one_of(word: str, names: Collection[str], told: str) -> str:
     ``told`` introduces them, like ``the states are``.
     """
     hint = did_you_mean(word, names)
-    if not hint and len(names) <= MOST_LISTED:
+    if not hint and 0 < len(names) <= MOST_LISTED:
         hint = f"{told}: {', '.join(map(quoted, dict.fromkeys(names)))}"
     return hint
 

@@ -303,7 +303,7 @@ def namespaces_keep_apart(client: Client) -> None:
 
 
 def what_is_wrong_is_told(client: Client) -> None:
-    refused("INVALID_ARGUMENT", "list", lambda: list(where(client, "n", "IN", []).fetch()))
+    refused("INVALID_ARGUMENT", "non-empty", lambda: list(where(client, "n", "IN", []).fetch()))
     planets = client.query(kind="Planet")
     refused("INVALID_ARGUMENT", "", lambda: list(planets.fetch(start_cursor=b"bm90IGEgY3Vyc29y")))
     reserved = make(client, client.key("__reserved__", "a"), a=1)

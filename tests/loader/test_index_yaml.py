@@ -86,13 +86,12 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
 
 
 def test_what_has_no_effect_is_a_warning() -> None:
-    """An index of places or vectors is passed over, whatever else is in it; a second one is the first."""
+    """An index of places is passed over, whatever else is in it; a second one is the first."""
     text = (
         "application: shop\n"
         + item("properties: [{name: a}, {name: b}]")
         + "- kind: K\n  properties: [{name: a, direction: asc}, {name: b}]\n"
         + "- kind: K\n  properties: [{name: a}, {name: where, mode: geospatial}]\n"
-        + "- kind: K\n  properties: [{name: v, vectorConfig: {dimension: 3, flat: {}}}]\n"
     )
     read = parse_indexes(text, "index.yaml")
     assert (CompositeIndex("K", (("a", False), ("b", False))),) == read.indexes
@@ -100,8 +99,66 @@ def test_what_has_no_effect_is_a_warning() -> None:
         (1, "application has no effect here"),
         (5, "this index is there already, in line 3"),
         (8, "mode makes it an index that is not served here; the index is passed over"),
-        (10, "vectorConfig makes it an index that is not served here; the index is passed over"),
     ] == [(each.line, each.message) for each in read.warnings]
+
+
+def test_an_index_may_be_of_vectors() -> None:
+    """Alone or behind other properties, wherever in the list they are written."""
+    config = "vectorConfig: {dimension: 2048, flat: {}}"
+    text = (
+        item(f"properties: [{{name: v, {config}}}]")
+        + "- kind: K\n  ancestor: yes\n  properties:\n"
+        + "  - {name: a, direction: desc}\n"
+        + "  - name: v\n    vectorConfig:\n      dimension: 1\n      flat: {}\n"
+        + "  - name: b\n"
+    )
+    assert IndexFile(
+        (
+            CompositeIndex("K", (), vector=("v", 2048)),
+            CompositeIndex("K", (("a", True), ("b", False)), ancestor=True, vector=("v", 1)),
+        )
+    ) == parse_indexes(text, "index.yaml")
+
+
+def vectors(config: str, more: str = "") -> str:
+    return item(f"properties: [{{name: v, vectorConfig: {config}}}{more}]")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (vectors("3"), ["3:40: error: vectorConfig is a mapping"]),
+        (vectors(""), ["3:40: error: vectorConfig is a mapping"]),
+        (
+            vectors("{}"),
+            [
+                "3:40: error: vectorConfig needs 'dimension'",
+                "3:40: error: vectorConfig needs 'flat'",
+            ],
+        ),
+        (vectors("{dimension: 0, flat: {}}"), ["3:52: error: dimension '0' is not allowed"]),
+        (vectors("{dimension: 2049, flat: {}}"), ["3:52: error: dimension '2049' is not allowed"]),
+        (vectors("{dimension: many, flat: {}}"), ["3:52: error: dimension 'many' is not allowed"]),
+        (vectors(f"{{dimension: {'9' * 5}, flat: {{}}}}"), ["3:52: error: dimension '99999' is not allowed"]),
+        (vectors("{dimension: 3, flat: 5}"), ["3:61: error: flat is a mapping"]),
+        (vectors("{dimension: 3, flat: {x: 1}}"), ["3:62: error: flat has no attribute 'x'"]),
+        (
+            vectors("{dimension: 3, flat: {}}, direction: asc"),
+            ["3:77: error: a property has a direction or vectorConfig"],
+        ),
+        (
+            vectors("{dimension: 3, flat: {}}", ", {name: v}"),
+            ["3:67: error: the property 'v' is in this index already"],
+        ),
+        (
+            vectors("{dimension: 3, flat: {}}", ", {name: w, vectorConfig: {dimension: 3, flat: {}}}"),
+            ["3:67: error: an index has one property of vectors at most"],
+        ),
+    ],
+)
+def test_a_mistake_with_vectors_is_told_where_it_is(text: str, told: list[str]) -> None:
+    """What gcloud would not read, and what no database takes."""
+    assert told == problems(text)
 
 
 @pytest.mark.parametrize(

@@ -369,6 +369,49 @@ def test_indexes_change_no_answer(seed: int) -> None:
             twins.compare()
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_distinct_results_are_the_first_of_each_group(seed: int) -> None:
+    """Whether or not an index lets the rest of a group be leapt over; in pages, and as of a moment, too."""
+    chance = random.Random(seed)
+    values = [*range(3), "a", "a\x00", None, [0, 1], ["a", 2], []]
+    declared = [index(text) for text in ("a b", "a -b", "-b a", "c a", "c b a") if chance.random() < 0.7]
+    with opened(declared, require_indexes=False) as (low, _):
+        rows = [
+            low.entity(low.key("K", number), a=chance.choice(values), b=chance.choice(values), c=number % 2)
+            for number in range(1, 400)
+        ]
+        low.commit(*({"upsert": row} for row in rows))
+        moment = {"transaction": low.begin(read_only={})}
+        low.put("Another", 1)  # so that the moment is past
+        for _ in range(12):
+            shown = chance.choice((["a"], ["b"], ["a", "b"], ["b", "a"]))
+            grouped = shown[: chance.randint(1, len(shown))]
+            fields: Fields = {
+                "projection": properties(*shown),
+                "order": by(*(chance.choice(("", "-")) + name for name in shown)),
+            }
+            if chance.random() < 0.4:
+                fields["filter"] = eq("c", 1) if chance.random() < 0.7 else where("c", "IN", [0, 1])
+            firsts: dict[str, Any] = {}
+            for entity in projected(low, fields):
+                firsts.setdefault(str([entity.properties[name] for name in grouped]), entity)
+            fields["distinct_on"] = [{"name": name} for name in grouped]
+            assert list(firsts.values()) == projected(low, fields), fields
+            assert list(firsts.values()) == projected(low, {**fields, "limit": chance.randint(1, 3)}), fields
+            assert list(firsts.values()) == projected(low, {**fields, "read_options": moment}), fields
+
+
+def projected(low: Low, fields: Fields) -> list[Any]:
+    """The results of all pages."""
+    found: list[Any] = []
+    while True:
+        batch = low.query("K", **fields).batch
+        found += [result.entity for result in batch.entity_results]
+        if not batch.entity_results:
+            return found
+        fields = {**fields, "start_cursor": batch.end_cursor}
+
+
 # -- kept on disk
 
 
@@ -513,6 +556,10 @@ def crowd() -> Iterator[tuple[Low, Callable[[Fields], int]]]:
         yield low, steps
 
 
+def distinct(*names: str) -> list[dict[str, Any]]:
+    return [{"name": name} for name in names]
+
+
 LIMITED: dict[str, tuple[Fields, list[int]]] = {
     "an index": ({"filter": eq("a"), "order": by("-b")}, [3000, 2999, 2998]),
     "an index backwards": ({"filter": all_of(eq("a"), above("b", 1500))}, [1501, 1502, 1503]),
@@ -548,6 +595,28 @@ LIMITED: dict[str, tuple[Fields, list[int]]] = {
     "keys backwards": ({"order": by("-__key__")}, [2999, 2996, 2993]),
     "an equality": ({"filter": eq("same", 7)}, [3, 6, 9]),
     "a projection of one property": ({"projection": properties("b")}, [1, 2, 3]),
+    "a distinct projection": ({"projection": properties("g"), "distinct_on": distinct("g")}, [6, 3]),
+    "a distinct projection backwards": (
+        {"projection": properties("g"), "distinct_on": distinct("g"), "order": by("-g")},
+        [3, 6],
+    ),
+    "a distinct projection of one value": (
+        {"projection": properties("same"), "distinct_on": distinct("same")},
+        [3],
+    ),
+    "a distinct projection of an index": (
+        {
+            "filter": eq("a"),
+            "projection": properties("g", "b"),
+            "distinct_on": distinct("g"),
+            "order": by("g", "b"),
+        },
+        [2, 1],
+    ),
+    "a distinct projection of two": (
+        {"projection": properties("same", "b"), "distinct_on": distinct("same", "b")},
+        [1, 2, 3],
+    ),
 }
 
 

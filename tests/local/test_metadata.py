@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from datastore_backends import DatastoreBackend
 from datastore_support import Low, all_of, any_of, by, identifiers, properties, skip_gap, where
-from google.api_core.exceptions import InvalidArgument
+from google.api_core.exceptions import Aborted, InvalidArgument
 from google.cloud import datastore
 
 from fantasm_gcp.loader import CompositeIndex
@@ -41,6 +43,14 @@ on_backends = pytest.mark.parametrize(
 @pytest.fixture
 def low(datastore_backend: DatastoreBackend) -> Low:
     return Low(datastore_backend)
+
+
+@pytest.fixture
+def low_alone() -> Iterator[Low]:
+    """A server of this process that nobody else has."""
+    server = DatastoreServer()
+    yield Low(DatastoreBackend("local-inprocess", "", server=server, namespace=""))
+    server.close()
 
 
 def of_key(low: Low, op: str, *path: Any) -> dict[str, Any]:
@@ -260,14 +270,132 @@ def test_declared_indexes_are_no_properties() -> None:
     server.close()
 
 
-def test_metadata_is_read_in_a_transaction() -> None:
-    """It shows what is there when it is asked for."""
-    server = DatastoreServer()
+def answers(low: Low, **read_options: Any) -> list[Any]:
+    """All that queries of metadata say about two namespaces."""
+    found: list[Any] = []
+    for space in ("", "n"):
+        low.namespace = space
+        options = {"read_options": read_options}
+        shown = low.query(PROPERTY, **options)
+        found += [identifiers(low.query(kind, **options)) for kind in (SPACE, KIND)]
+        found += [pairs(shown), representations(shown)]
+        found.append(pairs(low.query(PROPERTY, projection=properties("__key__"), **options)))
+        found.append(low.query(PROPERTY, projection=properties(SHOWN), **options).batch.entity_results)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_metadata_of_a_moment_is_what_was_shown_then(low_alone: Low, seed: int) -> None:
+    """At every ``read_time`` and in a transaction begun then; whatever was written and deleted since."""
+    chance = random.Random(seed)
+    inner = {"entity_value": {"properties": {"p": {"integer_value": 1}}}}
+    values = [1, "a", [1, "a"], [], None, 1.5, inner, {"string_value": "a", "exclude_from_indexes": True}]
+    moments = []
+    for _ in range(25):
+        mutations = []
+        for number in chance.sample(range(5), k=chance.randint(1, 2)):
+            key = low_alone.key(chance.choice("AB"), number + 1, namespace=chance.choice(("", "n")))
+            held = {name: chance.choice(values) for name in "pq" if chance.random() < 0.5}
+            gone = chance.random() < 0.5
+            mutations.append({"delete": key} if gone else {"upsert": low_alone.entity(key, **held)})
+        time = low_alone.commit(*mutations, single_use_transaction={"read_write": {}}).commit_time
+        moments.append((time, low_alone.begin(), answers(low_alone)))
+    assert len({str(shown) for _, _, shown in moments}) > 8
+    for time, transaction, shown in moments:
+        assert shown == answers(low_alone, read_time=time)
+        assert shown == answers(low_alone, transaction=transaction)
+
+
+def test_metadata_is_counted_as_of_a_moment(low_alone: Low) -> None:
+    """In a transaction, its own commit included: it shows the moment at which it began."""
+    low_alone.put("K", 1, a=1)
+    transaction = {"transaction": low_alone.begin(read_only={})}
+    low_alone.commit({"delete": low_alone.key("K", 1)})
+    low_alone.put("L", 1, a=1)
+    options = {"read_options": transaction}
+    assert ["K"] == identifiers(low_alone.query(KIND, **options))
+    assert ["K"] == identifiers(low_alone.query(KIND, limit=1, **options))
+    assert {"K"} == {kind for kind, _ in pairs(low_alone.query(PROPERTY, **options))}
+    low_alone.commit(**transaction)
+    assert ["L"] == identifiers(low_alone.query(KIND))
+
+
+READ: dict[str, tuple[str, dict[str, Any]]] = {
+    "kinds": (KIND, {}),
+    "a kind": (
+        KIND,
+        {"filter": where("__key__", "EQUAL", {"key_value": {"path": [{"kind": KIND, "name": "K"}]}})},
+    ),
+    "one kind": (KIND, {"limit": 1}),
+    "namespaces": (SPACE, {}),
+    "properties": (PROPERTY, {"projection": properties("__key__")}),
+    "representations": (PROPERTY, {}),
+    "projected representations": (PROPERTY, {"projection": properties(SHOWN)}),
+}
+CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "another entity": ({"upsert": (("K", 3), {"a": 1})}, set()),
+    "one entity of two": ({"delete": (("K", 1), {})}, set()),
+    "another kind": ({"upsert": (("Z", 1), {})}, {"kinds"}),
+    "a kind before": ({"upsert": (("A", 1), {})}, {"kinds", "one kind"}),
+    "a last entity": (
+        {"delete": (("L", 1), {})},
+        {"kinds", "properties", "representations", "projected representations"},
+    ),
+    "a property": (
+        {"upsert": (("K", 1), {"a": 1, "z": 1})},
+        {"properties", "representations", "projected representations"},
+    ),
+    "a type": ({"upsert": (("K", 1), {"a": "text"})}, {"representations", "projected representations"}),
+    "a namespace": ({"upsert": (("K", 1, "n"), {"a": 1})}, {"namespaces"}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_transaction_is_met_by_what_alters_the_metadata_it_read(low_alone: Low, change: str) -> None:
+    """The first or last entity that has it, not by any other."""
+    low = low_alone
+    for path in (("K", 1), ("K", 2), ("L", 1)):
+        low.put(*path, a=1)
+    transactions = {read: low.begin() for read in READ}
+    for read, (kind, fields) in READ.items():
+        low.query(kind, read_options={"transaction": transactions[read]}, **fields)
+    told, wanted = CHANGES[change]
+    ((operation, (path, held)),) = told.items()
+    key = low.key(*path[:2], namespace=path[2] if path[2:] else "")
+    low.commit({operation: key if operation == "delete" else low.entity(key, **held)})
+    met = set()
+    for place, (read, transaction) in enumerate(transactions.items()):
+        own = low.entity(low.key("K", 10 + place), a=1)  # itself it alters nothing
+        try:
+            low.commit({"upsert": own}, transaction=transaction)
+        except Aborted:
+            met.add(read)
+    assert wanted == met
+
+
+def test_what_comes_and_goes_again_meets_no_transaction(low_alone: Low) -> None:
+    """At its commit all that it has read is as it was."""
+    low_alone.put("K", 1)
+    transaction = low_alone.begin()
+    low_alone.query(KIND, read_options={"transaction": transaction})
+    low_alone.put("L", 1)
+    low_alone.commit({"delete": low_alone.key("L", 1)})
+    low_alone.commit({"upsert": low_alone.entity(low_alone.key("Own", 1))}, transaction=transaction)
+
+
+def test_metadata_that_was_read_is_locked() -> None:
+    """In the pessimistic mode: a commit that would alter it gives up, any other goes through."""
+    server = DatastoreServer(pessimistic=True, lock_seconds=0)
     low = Low(DatastoreBackend("local-inprocess", "", server=server, namespace=""))
-    transaction = {"transaction": low.begin(read_only={})}
-    low.put("K", 1, a=1)
-    assert ["K"] == identifiers(low.query(KIND, read_options=transaction))
-    low.commit(**transaction)
+    low.put("K", 1)
+    transaction = low.begin()
+    assert ["K"] == identifiers(low.query(KIND, read_options={"transaction": transaction}))
+    low.put("K", 2)
+    with pytest.raises(Aborted):
+        low.put("L", 1)
+    low.commit({"upsert": low.entity(low.key("M", 1))}, transaction=transaction)
+    low.put("L", 1)
+    assert ["K", "L", "M"] == identifiers(low.query(KIND))
     server.close()
 
 

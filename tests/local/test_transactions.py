@@ -242,8 +242,8 @@ def test_what_has_expired_is_forgotten_by_those_who_only_write(low: Low, clock: 
         low.commit(transaction=transaction)
 
 
-def test_a_metadata_query_meets_every_change_of_its_database(low: Low) -> None:
-    """Which kinds there are shows the present, so a transaction that has asked must not build on it."""
+def test_a_new_kind_meets_who_has_asked_for_all_kinds(low: Low) -> None:
+    """A transaction that has asked must not build on what is no longer so; a known kind meets nobody."""
     low.put("K", 1, v=1)
     transaction = low.begin()
     assert ["K"] == identifiers(low.query("__kind__", **inside(transaction)))

@@ -10,19 +10,18 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from fantasm_gcp.local.datastore.entities import indexed_values, with_outer
+from fantasm_gcp.local.datastore.entities import check_property_name, indexed_values, with_outer
 from fantasm_gcp.local.datastore.keys import is_reserved
 from fantasm_gcp.local.datastore.messages import Entity, invalid
 from fantasm_gcp.local.datastore.metadata import METADATA_KINDS
+from fantasm_gcp.local.datastore.plain_numbers import Number, plain_numbers
 from fantasm_gcp.local.datastore.query import Query
-from fantasm_gcp.local.datastore.results import results, stored_of
-from fantasm_gcp.local.datastore.scan import Scanner
+from fantasm_gcp.local.datastore.reading import Reading
 from fantasm_gcp.local.datastore.store import Store
+from fantasm_gcp.local.datastore.tally import MOST, Tally
+from fantasm_gcp.local.datastore.totals import Total
 
 MAX_AGGREGATIONS = 5
-
-_NO_LIMIT = (1 << 63) - 1
-_INTEGERS = range(-(1 << 63), 1 << 63)
 
 
 def check_aggregations(aggregations: Any) -> list[tuple[str, str, Any]]:
@@ -42,6 +41,7 @@ def check_aggregations(aggregations: Any) -> list[tuple[str, str, Any]]:
             raise invalid(f"The property of a {operator} is missing or reserved.")
         unnamed += not aggregation.alias
         alias = aggregation.alias or f"property_{unnamed}"
+        check_property_name(alias)
         if is_reserved(alias):
             raise invalid(f'The alias "{alias}" is reserved.')
         checked.append((alias, operator, operand))
@@ -57,7 +57,7 @@ def aggregate(
     result: Any,
     moment: int | None = None,
 ) -> int:
-    """Runs checked aggregations over a query into an ``AggregationResult``; ``moment`` as in ``results``.
+    """Runs checked aggregations over a query into an ``AggregationResult``; ``moment`` as in ``Reading``.
 
     Answers how many results it has counted.
     """
@@ -65,28 +65,29 @@ def aggregate(
         dict.fromkeys(operand.property.name for _, operator, operand in aggregations if operator != "count")
     )
     bounds = [
-        operand.up_to.value if operator == "count" and operand.HasField("up_to") else _NO_LIMIT
+        operand.up_to.value if operator == "count" and operand.HasField("up_to") else MOST
         for _, operator, operand in aggregations
     ]
     if moment is not None and moment >= store.clock:
         moment = None  # nothing was written since
     count = _count_in_sql(store, query, max(bounds)) if not names and moment is None else None
-    numbers: dict[str, list[int | float]] = {name: [] for name in names}
+    totals = {name: Total() for name in names}
     if count is None:
         count = 0
-        for entity in islice(
-            _aggregated(store, query, names, moment), query.offset, _last(query, max(bounds))
-        ):
+        found = plain_numbers(store, query, names, moment) or _read_numbers(store, query, names, moment)
+        for numbers in islice(found, query.offset, _last(query, max(bounds))):
             count += 1
-            _collect(entity, numbers)
+            for name, number in zip(names, numbers, strict=True):
+                if number is not None:
+                    totals[name].add(number)
     for (alias, operator, operand), bound in zip(aggregations, bounds, strict=True):
         value = result.aggregate_properties[alias]
         if operator == "count":
             value.integer_value = min(count, bound)
         elif operator == "sum":
-            _fill_sum(value, numbers[operand.property.name])
+            totals[operand.property.name].fill_sum(value)
         else:
-            _fill_average(value, numbers[operand.property.name])
+            totals[operand.property.name].fill_average(value)
     return count
 
 
@@ -96,56 +97,34 @@ def _count_in_sql(store: Store, query: Query, bound: int) -> int | None:
     scope = store.scope(query.partition)
     if scope is None:
         return 0
-    if len(query.alternatives) > 1 or query.offset:
+    if len(query.alternatives) > 1 or query.nearest is not None:
         return None
-    limit = bound if query.limit is None else min(bound, query.limit)
-    return Scanner(store, query, scope, query.alternatives[0]).count(limit)
+    last = _last(query, bound)
+    counted = Tally(store, query, scope, query.alternatives[0]).count(MOST if last is None else last)
+    return None if counted is None else max(counted - query.offset, 0)
 
 
 def _last(query: Query, bound: int) -> int | None:
     """Up to which result the aggregations look, the offset counted in."""
     last = query.offset + (bound if query.limit is None else min(bound, query.limit))
-    return last if last < _NO_LIMIT else None
+    return last if last < MOST else None
 
 
-def _aggregated(store: Store, query: Query, names: tuple[str, ...], moment: int | None) -> Iterator[Any]:
-    """The entities of a query that have all the properties: offset and limit count these alone."""
+def _read_numbers(
+    store: Store, query: Query, names: tuple[str, ...], moment: int | None
+) -> Iterator[tuple[Number, ...]]:
+    """As :func:`plain_numbers`, of the entities themselves."""
     wanted, looked_at = set(names), with_outer(names)
-    for row in results(store, query, moment):
+    reading = Reading(store, query, moment)
+    for row in reading.rows():
         if not names:
-            yield None
+            yield ()
             continue
-        entity = Entity.FromString(stored_of(store, query, row.path, moment).body)
+        entity = Entity.FromString(reading.stored(row.path).body)
         if indexed_values(entity, looked_at).keys() >= wanted:
-            yield entity
+            yield tuple(_number_of(entity.properties.get(name)) for name in names)
 
 
-def _collect(entity: Any, numbers: dict[str, list[int | float]]) -> None:
-    for name, found in numbers.items():
-        value = entity.properties.get(name)
-        kind = value.WhichOneof("value_type") if value is not None else None
-        if value is not None and kind in ("integer_value", "double_value"):
-            found.append(getattr(value, kind))
-
-
-def _fill_sum(value: Any, numbers: list[int | float]) -> None:
-    if all(isinstance(number, int) for number in numbers):
-        total = sum(numbers)
-        if total in _INTEGERS:
-            value.integer_value = int(total)
-            return
-    value.double_value = _float_sum(numbers)
-
-
-def _fill_average(value: Any, numbers: list[int | float]) -> None:
-    if numbers:
-        value.double_value = _float_sum(numbers) / len(numbers)
-    else:
-        value.null_value = 0
-
-
-def _float_sum(numbers: list[int | float]) -> float:
-    total = 0.0
-    for number in numbers:
-        total += float(number)  # not fsum: IEEE infinities of both signs must give NaN, not an error
-    return total
+def _number_of(value: Any) -> Number:
+    kind = value.WhichOneof("value_type") if value is not None else None
+    return getattr(value, kind) if kind in ("integer_value", "double_value") else None

@@ -14,7 +14,9 @@ from fantasm_gcp.local.datastore.messages import invalid, micros_of
 from fantasm_gcp.local.datastore.store import Stored
 from fantasm_gcp.local.rpc import RpcError
 
-_FAIL = 3  # Mutation.ConflictResolutionStrategy.FAIL
+# Mutation.ConflictResolutionStrategy. The emulators know 2, too, which the reference has no name for.
+_STRATEGIES = range(4)
+_FAIL = 3
 
 
 def base_of(mutation: Any) -> tuple[str, int] | None:
@@ -23,19 +25,30 @@ def base_of(mutation: Any) -> tuple[str, int] | None:
         case "base_version":
             return "version", int(mutation.base_version)
         case "update_time":
+            if mutation.update_time.nanos % 1000:
+                raise invalid("timestamp cannot have more than microseconds precision")
+            if mutation.update_time.seconds < 0:
+                raise invalid("Only timestamps past epoch are supported.")
             return "update time", micros_of(mutation.update_time)
     return None
 
 
-def check_base(mutation: Any, operation: str) -> None:
-    """Raises INVALID_ARGUMENT for an expectation that the operation contradicts, whatever is stored."""
+def check_base(mutation: Any, operation: str, *, complete: bool) -> None:
+    """Raises INVALID_ARGUMENT for an expectation that the operation contradicts, whatever is stored.
+
+    ``complete`` says that the entity has an identifier: one that is to be given one, nobody has seen.
+    """
+    if mutation.conflict_resolution_strategy not in _STRATEGIES:
+        raise invalid("Unknown conflict resolution strategy.")
     base = base_of(mutation)
     if base is None:
         if mutation.conflict_resolution_strategy:
             raise invalid("cannot set a conflict resolution strategy if no detection strategy was set")
         return
-    what, wanted = base
-    if what == "version" and wanted < 0:
+    _, wanted = base
+    if not complete:
+        raise invalid("conflict detection is not allowed for incomplete keys")
+    if wanted < 0:
         raise invalid(f"Invalid base_version: {wanted}, it should be >= 0")
     if operation == "insert" and wanted > 0:
         raise invalid("Cannot insert an entity with a base version greater than zero")
@@ -63,10 +76,10 @@ def conflicts(mutation: Any, stored: Stored | None) -> bool:
     what, wanted = base
     held = 0 if stored is None else stored.version if what == "version" else stored.updated
     if stored is not None and wanted > held:
-        raise invalid(f"Invalid base {what}, it is greater than the stored {what}")
+        raise invalid("Invalid base version, it is greater than the stored version")
     if held != wanted and mutation.conflict_resolution_strategy == _FAIL:
         raise RpcError(
             grpc.StatusCode.FAILED_PRECONDITION,
-            f"the stored {what} ({held}) does not match the required base {what} ({wanted})",
+            f"the stored version ({held}) does not match the required base version ({wanted})",
         )
     return held != wanted

@@ -14,9 +14,16 @@ from typing import Any
 import grpc
 
 from fantasm_gcp.local.datastore.messages import invalid, set_time
-from fantasm_gcp.local.datastore.mutations import Prepared, Writer, check_sequence, prepare
+from fantasm_gcp.local.datastore.mutations import Prepared, check_sequence, prepare
 from fantasm_gcp.local.datastore.store import Store
-from fantasm_gcp.local.datastore.transactions import Transaction, Transactions, contention, is_awaited_by
+from fantasm_gcp.local.datastore.transactions import (
+    Transaction,
+    Transactions,
+    check_identifier,
+    contention,
+    is_awaited_by,
+)
+from fantasm_gcp.local.datastore.writing import Writer
 from fantasm_gcp.local.rpc import RpcError
 
 LOCK_SECONDS = 30.0
@@ -123,11 +130,13 @@ class Committer:
         """Writes it; ``last`` is the number of the last transaction for which it has to wait."""
         now = self._now()
         with self._store.writing():
-            self._store.version += 1
+            # As in production a version is the time of its commit, so that any moment has a version, too.
+            self._store.version = max(self._store.version + 1, now)
             self._store.clock = now
             writer = Writer(self._store, self._store.version, now)
             for item in prepared:
                 writer.apply(item, response.mutation_results.add())
+            writer.finish()
             holders = self._transactions.holders(writer.changes, transaction) if self._pessimistic else []
             if holders and holders[0].number <= last:
                 raise _BlockedError(holders[0])
@@ -177,9 +186,10 @@ def _is_transactional(request: Any) -> bool:
         raise invalid(f"unknown commit mode: {request.mode}")
     if selector is None:
         raise invalid("transactional commit requires a transaction")
-    if (
-        selector == "single_use_transaction"
-        and request.single_use_transaction.WhichOneof("mode") == "read_only"
-    ):
-        raise invalid("Cannot modify entities in a read-only transaction.")
+    if selector == "single_use_transaction":
+        options = request.single_use_transaction
+        if options.WhichOneof("mode") == "read_only":
+            raise invalid("single_use_transaction in a commit request must be READ_WRITE.")
+        if options.read_write.previous_transaction:
+            check_identifier(options.read_write.previous_transaction)
     return True

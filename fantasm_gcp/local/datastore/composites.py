@@ -51,9 +51,11 @@ def is_stored_name(name: str) -> bool:
 def declare(store: Store, indexes: Iterable[CompositeIndex]) -> None:
     """Has a store keep exactly these indexes: builds those that are new, removes those that are not named.
 
+    Those of vectors are not kept: a search reads the entities.
+
     Raises ``ValueError`` when an entity has too many values for one of them; nothing is changed then.
     """
-    declared = {stored_name(index): index for index in indexes}
+    declared = {stored_name(index): index for index in indexes if index.vector is None}
     with store.writing():
         built = {name for name in store.property_names() if is_stored_name(name)}
         for name in built - declared.keys():

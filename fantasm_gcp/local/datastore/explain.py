@@ -3,7 +3,8 @@
 Plans are those of production's indexes, not of this server's tables: equalities alone merge the index of each
 property; sort orders, ranges, projections and aggregated properties need one index of all of them. Source:
 "Use Query Explain" and its report reference in the Datastore documentation, and, for the scope of ancestor
-queries and the place of aggregated properties, the vendor's tests of its Go client against production.
+queries and the place of aggregated properties, the vendor's tests of its Go client against production; for
+the place of a searched vector those of its Python client of Firestore.
 
 Counts in statistics are of the entries and entities that such indexes would have to read for the answer.
 """
@@ -16,9 +17,13 @@ from typing import Any
 from fantasm_gcp.local.datastore.filters import Conjunction
 from fantasm_gcp.local.datastore.masks import KEY_NAME
 from fantasm_gcp.local.datastore.query import Query
+from fantasm_gcp.local.datastore.vectors import Nearest
 
 ENTRIES_PER_READ = 1000
 """How many index entries an aggregation reads at the price of one entity ("Pricing", retrieved 2026-11)."""
+
+VECTORS_PER_READ = 100
+"""The same of the vectors that a search compares, which it pays for beside the entities that it finds."""
 
 
 def aggregated_names(aggregations: Iterable[tuple[str, str, Any]]) -> tuple[str, ...]:
@@ -46,17 +51,25 @@ def fill_plan(metrics: Any, query: Query, aggregated: Iterable[str] = ()) -> Non
     metrics.plan_summary.SetInParent()
 
 
-def fill_query_stats(metrics: Any, query: Query, batch: Any, seconds: float) -> None:
+def fill_query_stats(metrics: Any, query: Query, batch: Any, seconds: float, compared: int = 0) -> None:
     """Fills the statistics of a query that took ``seconds`` and whose answer is that ``QueryResultBatch``.
 
     Keys and projections come from the index alone: they are small operations, and the query is one read.
+    ``compared`` are the vectors that a search has read besides, each an entry of an index.
     """
     returned = len(batch.entity_results)
     scanned = returned + batch.skipped_results
     small = query.keys_only or bool(query.projection)
     documents = 0 if small else scanned
-    _fill(metrics, returned, documents or 1, seconds)
-    _fill_debug(metrics, entries=scanned, documents=documents, small=scanned if small else 0)
+    searched = -(-compared // VECTORS_PER_READ)
+    _fill(metrics, returned, documents + searched or 1, seconds)
+    _fill_debug(
+        metrics,
+        entries=scanned if query.nearest is None else compared,
+        documents=documents,
+        billed=compared,
+        small=scanned if small else 0,
+    )
 
 
 def fill_aggregation_stats(metrics: Any, counted: int, seconds: float) -> None:
@@ -74,16 +87,20 @@ def _plans(query: Query, part: Conjunction, aggregated: tuple[str, ...]) -> Iter
     by_key = orders.pop(KEY_NAME)
     added = {name: False for name in aggregated if name not in orders and name not in equal}
     columns = orders | added
-    if columns or not equal:
-        yield scope, _columns([*((name, False) for name in equal), *columns.items()], by_key)
+    if columns or not equal or query.nearest is not None:
+        named = [*((name, False) for name in equal), *columns.items()]
+        yield scope, _columns(named, by_key, query.nearest)
     else:
         for name in equal:
             yield scope, _columns([(name, False)], by_key)
 
 
-def _columns(columns: Iterable[tuple[str, bool]], by_key: bool) -> str:
+def _columns(columns: Iterable[tuple[str, bool]], by_key: bool, nearest: Nearest | None = None) -> str:
     named = [*columns, ("__name__", by_key)]
-    return f"({', '.join(name + (' DESC' if descending else ' ASC') for name, descending in named)})"
+    texts = [name + (" DESC" if descending else " ASC") for name, descending in named]
+    if nearest is not None:
+        texts.append(f"{nearest.name} VECTOR<{len(nearest.vector)}>")
+    return f"({', '.join(texts)})"
 
 
 def _fill(metrics: Any, returned: int, reads: int, seconds: float) -> None:

@@ -7,14 +7,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from fantasm_gcp.local.datastore.entities import Indexed
-from fantasm_gcp.local.datastore.keys import (
-    Partition,
-    check_path,
-    encode_path,
-    fill_partition,
-    resolve_partition,
-)
+from fantasm_gcp.local.datastore.entities import Indexed, check_scalar
+from fantasm_gcp.local.datastore.keys import Partition, check_path, encode_path, resolve_partition
 from fantasm_gcp.local.datastore.masks import KEY_NAME
 from fantasm_gcp.local.datastore.messages import invalid
 from fantasm_gcp.local.datastore.values import encode_value
@@ -157,10 +151,12 @@ def _expand(node: Any, partition: Partition, depth: int) -> list[Conjunction]:
             composite = node.composite_filter
             if not composite.filters:
                 raise invalid("A composite filter must have at least one sub-filter.")
+            if not composite.op:
+                raise invalid("a composite filter must specify an operator")
             parts = [_expand(part, partition, depth + 1) for part in composite.filters]
             alternatives = _combine(composite.op, parts)
         case _:
-            raise invalid("A filter is missing its type.")
+            raise invalid("a filter must have exactly one of its fields set")
     if len(alternatives) > MAX_ALTERNATIVES:
         raise invalid(f"The query has more than {MAX_ALTERNATIVES} disjunctions after it was normalized.")
     return alternatives
@@ -183,11 +179,15 @@ def _property_filter(node: Any, partition: Partition) -> Iterator[Conjunction]:
     name, operator = node.property.name, node.op
     if not name:
         raise invalid("The property.name is the empty string.")
+    if not operator:
+        raise invalid("a property filter must specify an operator")
     if operator in (IN, NOT_IN):
         yield from _membership(name, operator, node.value, partition)
     elif operator == HAS_ANCESTOR:
         if name != KEY_NAME:
-            raise invalid("HAS_ANCESTOR is only supported for __key__")
+            raise invalid("property must be __key__")
+        if node.value.WhichOneof("value_type") != "key_value":
+            raise invalid("HAS_ANCESTOR requires a key value")
         ancestor = _encode(name, node.value, partition)
         yield Conjunction(path=Range(ancestor, ancestor + _AFTER_DESCENDANTS), ancestor=ancestor)
     else:
@@ -196,7 +196,9 @@ def _property_filter(node: Any, partition: Partition) -> Iterator[Conjunction]:
 
 def _membership(name: str, operator: int, value: Any, partition: Partition) -> Iterator[Conjunction]:
     if value.WhichOneof("value_type") != "array_value" or not value.array_value.values:
-        raise invalid(f"The value of an IN or NOT_IN filter on {name} must be a list that is not empty.")
+        raise invalid(f"{'IN' if operator == IN else 'NOT_IN'} requires a non-empty ArrayValue.")
+    if any(element.HasField("array_value") for element in value.array_value.values):
+        raise invalid("list_value cannot contain a Value containing another list_value.")
     encoded = [_encode(name, element, partition) for element in value.array_value.values]
     if operator == IN:
         for one in dict.fromkeys(encoded):
@@ -229,22 +231,19 @@ def _on(name: str, wanted: Range) -> Conjunction:
 
 
 def _encode(name: str, value: Any, partition: Partition) -> bytes:
-    kind = value.WhichOneof("value_type")
     if name == KEY_NAME:
-        if kind != "key_value":
+        if value.WhichOneof("value_type") != "key_value":
             raise invalid("__key__ filter value must be a Key")
         check_path(value.key_value)
-        if (
-            resolve_partition(value.key_value.partition_id, partition.project, partition.database)
-            != partition
-        ):
-            raise invalid("The namespace of a __key__ filter must be that of the query.")
-        return encode_path(value.key_value.path)
-    if kind == "key_value":
-        check_path(value.key_value)
-        if not value.key_value.partition_id.project_id:
-            named = Partition(
-                partition.project, partition.database, value.key_value.partition_id.namespace_id
+        named = resolve_partition(value.key_value.partition_id, partition.project, partition.database)
+        if named != partition:
+            raise invalid(
+                f"The query namespace is '{partition.namespace}' but __key__ filter namespace is"
+                f" '{named.namespace}'."
             )
-            fill_partition(value.key_value.partition_id, named)
+        return encode_path(value.key_value.path)
+    if value.exclude_from_indexes:
+        raise invalid("a filter value must be indexed")
+    if value.WhichOneof("value_type") not in ("array_value", "entity_value"):  # which are refused below
+        check_scalar(name, value, partition, in_filter=True)
     return encode_value(value)

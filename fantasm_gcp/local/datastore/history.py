@@ -39,6 +39,7 @@ def _overwritten(store: Store, query: Query, scope: int, moment: int) -> list[Ro
     return sorted(
         row
         for path, body in store.overwritten_since(scope, moment, kind)
+        if any(path in part.path for part in query.alternatives)  # before the entity is parsed for nothing
         for row in query.rows_of(body, path)
         if row.position > query.start and (query.end is None or row.position <= query.end)
     )

@@ -9,6 +9,11 @@ the same last properties are merged. Where the order of properties is free, so i
 
 Every alternative of a filter needs an index. Aggregated properties count as projected ones: an entity that
 lacks one is not counted.
+
+A search for the nearest vectors needs one index that has the vectors, of as many dimensions, and everything
+else that the query names, its equalities and its ancestor too: for none of those do built-in ones serve, and
+nothing is merged. Source: "Search with vector embeddings" in the documentation of Firestore; for index.yaml,
+gcloud, which makes the same indexes of it.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 
@@ -73,19 +78,28 @@ def require_index(indexes: Iterable[CompositeIndex], query: Query, aggregated: I
     """
     if not query.kind or is_reserved(query.kind):
         return
-    of_kind = [index for index in indexes if index.kind == query.kind]
+    vector = None if query.nearest is None else (query.nearest.name, len(query.nearest.vector))
+    usable = [index for index in indexes if index.kind == query.kind and index.vector == vector]
     added = tuple(aggregated)
     for part in query.alternatives:
-        needed = needed_index(query, part, added)
-        if needed is not None and not _is_served(needed, of_kind):
+        needed, built_in = _needed(query, part, added)
+        served = built_in or _is_served(needed, usable) if vector is None else _has_all(needed, usable)
+        if not served:
+            wanted = replace(needed.recommended(), vector=vector)
             raise RpcError(
                 grpc.StatusCode.FAILED_PRECONDITION,
-                f"no matching index found. recommended index is:\n{stanza(needed.recommended())}",
+                f"no matching index found. recommended index is:\n{stanza(wanted)}",
             )
 
 
 def needed_index(query: Query, part: Conjunction, aggregated: tuple[str, ...] = ()) -> Needed | None:
     """What a composite index must hold for one alternative; ``None`` when built-in indexes serve it."""
+    needed, built_in = _needed(query, part, aggregated)
+    return None if built_in else needed
+
+
+def _needed(query: Query, part: Conjunction, aggregated: tuple[str, ...]) -> tuple[Needed, bool]:
+    """What one index must hold for all of an alternative, and whether built-in ones serve it."""
     equal = set(part.fixed())
     # A range in one alternative sorts the results of all of them.
     ranged = {name for each in query.alternatives for name in each.ranges} - equal | set(part.ranges)
@@ -98,14 +112,19 @@ def needed_index(query: Query, part: Conjunction, aggregated: tuple[str, ...] = 
     if part.compares_key and (ranged or shown or by_key_descending):
         (equal if part.names_one_key else ranged).add(KEY_NAME)
     bounded = ranged - {name for name, _ in orders}
-    if not (ranged or shown or orders):
-        return None
     single = len(equal) + len(orders) + len(bounded) + len(shown) <= 1
-    if single and part.ancestor is None and not by_key_descending:
-        return None
+    built_in = not (ranged or shown or orders) or (single and part.ancestor is None and not by_key_descending)
     grouped = shown & set(query.distinct)
     free = tuple(frozenset(group) for group in (bounded, grouped, shown - grouped) if group)
-    return Needed(query.kind, part.ancestor is not None, frozenset(equal), tuple(orders), free)
+    needed = Needed(query.kind, part.ancestor is not None, frozenset(equal), tuple(orders), free)
+    return needed, built_in
+
+
+def _has_all(needed: Needed, indexes: Iterable[CompositeIndex]) -> bool:
+    """Whether one index alone has everything, and nothing else that would leave entities out."""
+    return any(
+        needed.prefix(index) == needed.equal and index.ancestor == needed.ancestor for index in indexes
+    )
 
 
 def _is_served(needed: Needed, indexes: Iterable[CompositeIndex]) -> bool:
@@ -129,6 +148,10 @@ def stanza(index: CompositeIndex) -> str:
     lines.append("  properties:")
     for name, descending in index.properties:
         lines += [f"  - name: {_scalar(name)}", *(["    direction: desc"] if descending else ())]
+    if index.vector is not None:
+        name, dimension = index.vector
+        lines += [f"  - name: {_scalar(name)}", "    vectorConfig:"]
+        lines += [f"      dimension: {dimension}", "      flat: {}"]
     return "".join(f"{line}\n" for line in lines)
 
 

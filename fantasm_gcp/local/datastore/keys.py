@@ -10,6 +10,7 @@ one range.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fantasm_gcp.local.datastore.messages import invalid
@@ -22,7 +23,11 @@ _END_OF_TEXT = b"\x00\x01"
 _ID, _NAME = b"\x01", b"\x02"
 _ID_BIAS = 1 << 63
 _RESERVED = re.compile(r"__.*__", re.DOTALL)
-_PARTITION_DIMENSION = re.compile(r"[A-Za-z\d.\-_]{0,100}")
+_DIMENSION = re.compile(r"[A-Za-z\d.\-_]{0,100}")
+_PROJECT = re.compile(r"(?:[A-Za-z\d.\-]{1,100}:)?[A-Za-z\d.\-_]{1,100}")  # a domain may stand before it
+_KEY_OVERHEAD, _ID_SIZE = 16, 8
+_MOST_GROWTH = 8
+"""How many documented bytes a byte of a key's message stands for at most."""
 
 
 class Partition(NamedTuple):
@@ -97,22 +102,78 @@ def fill_partition(partition_id: Any, partition: Partition) -> None:
     partition_id.project_id, partition_id.database_id, partition_id.namespace_id = partition
 
 
-def resolve_partition(partition_id: Any, project: str, database: str) -> Partition:
+@lru_cache(maxsize=256)
+def check_request_names(project: str, database: str) -> None:
+    """Raises INVALID_ARGUMENT unless a request may name that project and database."""
+    if not project:
+        raise invalid("The project id is the empty string.")
+    if _PROJECT.fullmatch(project) is None:
+        raise invalid(f'"{project[:100]}" is an invalid project id.')
+    if database == "(default)":
+        raise invalid("'(default)' is not allowed as database id, use '' for the default database.")
+    if _DIMENSION.fullmatch(database) is None:
+        raise invalid(f'"{database[:100]}" is an invalid database id.')
+
+
+def resolve_partition(
+    partition_id: Any, project: str, database: str, *, for_write: bool = False
+) -> Partition:
     """The partition a key or query of a request means.
 
     An empty project stands for the request's. Raises INVALID_ARGUMENT when it names another project or
-    database than the request, or a malformed namespace.
+    database than the request, or a malformed namespace; with ``for_write`` for a reserved one, too.
     """
     named = partition_id.project_id or project
     if named != project or (partition_id.database_id or database) != database:
         asked = f"{project}/{database}" if database else project
         given = f"{named}/{partition_id.database_id}" if partition_id.database_id else named
         raise invalid(f"mismatched databases within request: {asked} vs. {given}")
-    if _PARTITION_DIMENSION.fullmatch(partition_id.namespace_id) is None:
-        raise invalid(
-            f'The namespace "{partition_id.namespace_id}" is not of the form [A-Za-z\\d\\.\\-_]{{0,100}}.'
-        )
-    return Partition(project, database, partition_id.namespace_id)
+    _check_dimension("namespace", partition_id.namespace_id)
+    partition = Partition(project, database, partition_id.namespace_id)
+    if for_write and any(map(is_reserved, partition)):
+        what, name = next((w, n) for w, n in zip(partition._fields, partition, strict=True) if is_reserved(n))
+        raise invalid(f'The {what} id "{name}" is reserved.')
+    return partition
+
+
+def _check_dimension(what: str, name: str) -> None:
+    if _DIMENSION.fullmatch(name) is None:
+        raise invalid(f'Illegal string "{name[:101]}" in {what} id.')
+
+
+def complete_reference(key: Any, partition: Partition, *, complete: bool | None = True) -> None:
+    """Checks a key that is a value, or that of an embedded entity, and gives it the partition that it means.
+
+    Without a project it is of the request's, and of its database unless it names one. It may be of another
+    project or database, and reserved. Raises INVALID_ARGUMENT as :func:`check_path` does, and for malformed
+    names of the partition.
+    """
+    check_path(key, complete=complete)
+    named = key.partition_id
+    if named.project_id and _PROJECT.fullmatch(named.project_id) is None:
+        raise invalid(f'"{named.project_id[:100]}" is an invalid project id.')
+    _check_dimension("database", named.database_id)
+    _check_dimension("namespace", named.namespace_id)
+    if not named.project_id:
+        named.project_id = partition.project
+        named.database_id = named.database_id or partition.database
+
+
+def key_size(key: Any) -> int:
+    """The size of a key in bytes, as documented under "Storage size calculations"; an id takes 8 bytes.
+
+    Source: https://docs.cloud.google.com/datastore/docs/concepts/storage-size (retrieved 2026-11).
+    """
+    namespace = key.partition_id.namespace_id
+    size = _KEY_OVERHEAD + (text_size(namespace) if namespace else 0)
+    for element in key.path:
+        size += text_size(element.kind) + (text_size(element.name) if element.name else _ID_SIZE)
+    return size
+
+
+def text_size(text: str) -> int:
+    """The size of a string in bytes, as documented: that of its UTF-8, and one more."""
+    return len(text.encode()) + 1
 
 
 def check_path(key: Any, *, complete: bool | None = True, for_write: bool = False) -> None:
@@ -124,25 +185,30 @@ def check_path(key: Any, *, complete: bool | None = True, for_write: bool = Fals
     if not key.path:
         raise invalid("Key path is empty.")
     if len(key.path) > MAX_PATH_ELEMENTS:
-        raise invalid(f"Key path has more than {MAX_PATH_ELEMENTS} elements.")
+        raise invalid(f"Key path is too long. Cannot exceed {MAX_PATH_ELEMENTS} elements.")
     last = len(key.path) - 1
     for place, element in enumerate(key.path):
-        _check_kind(element.kind, for_write)
+        check_kind(element.kind, for_write=for_write)
         identifier = element.WhichOneof("id_type")
         if identifier == "name":
             _check_name(element.name, for_write)
         elif identifier == "id" and element.id == 0:
             raise invalid("Key path id is invalid. Must not be zero.")
         if identifier is None and (place < last or complete is True):
-            raise invalid(f"Key path element must not be incomplete: [{element.kind}: ]")
+            raise invalid(f"Key path element must not be incomplete: {_shown(key.path)}")
         if identifier is not None and place == last and complete is False:
-            given = element.name if identifier == "name" else element.id
-            raise invalid(f"Key path element must not be complete: [{element.kind}: {given}]")
-    if key.ByteSize() > MAX_KEY_BYTES:
+            raise invalid(f"Key path element must not be complete: {_shown(key.path)}")
+    if key.ByteSize() * _MOST_GROWTH > MAX_KEY_BYTES and key_size(key) > MAX_KEY_BYTES:
         raise invalid(f"The key is longer than {MAX_KEY_BYTES} bytes.")
 
 
-def _check_kind(kind: str, for_write: bool) -> None:
+def _shown(path: Any) -> str:
+    elements = (f"{element.kind}: {element.name or element.id or ''}" for element in path)
+    return f"[{', '.join(elements)}]"
+
+
+def check_kind(kind: str, *, for_write: bool = False) -> None:
+    """Raises INVALID_ARGUMENT for a kind that is empty or too long; with ``for_write`` for a reserved one."""
     if not kind:
         raise invalid("The kind is the empty string.")
     if len(kind.encode()) > MAX_NAME_BYTES:

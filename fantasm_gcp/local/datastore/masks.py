@@ -2,8 +2,9 @@
 
 A path is names with dots between them. A name that is not of letters, digits and underscores stands in
 backquotes, in which a backslash stands for the character after it: ``outer.`in.ner```. Paths end at arrays:
-what is inside one cannot be named. Source: ``PropertyMask`` in the API reference, and for what it leaves open
-the vendor's Firestore emulator in Datastore mode.
+what is inside one cannot be named. Property transforms name their properties so, too. Source:
+``PropertyMask`` and ``PropertyTransform`` in the API reference, and for what they leave open the vendor's
+Firestore emulator in Datastore mode.
 """
 
 from __future__ import annotations
@@ -24,22 +25,35 @@ _PATH = re.compile(rf"(?:{_PLAIN}|{_QUOTED})(?:\.(?:{_PLAIN}|{_QUOTED}))*", re.D
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
+def mask_of(request: Any) -> tuple[str, ...] | None:
+    """The paths of a reading request's mask, ``None`` without one; raises as :func:`check_mask`."""
+    if not request.HasField("property_mask"):
+        return None
+    check_mask(request.property_mask.paths)
+    return tuple(request.property_mask.paths)
+
+
 def check_mask(paths: Iterable[str]) -> None:
     """Raises INVALID_ARGUMENT for a malformed or reserved path; ``__key__`` alone is allowed."""
     for path in paths:
-        if not path:
-            raise invalid("Invalid empty property path string.")
-        if _PATH.fullmatch(path) is None:
-            raise invalid(
-                f'Invalid property path "{path[:100]}". A name of a path must match '
-                r"[a-zA-Z_][a-zA-Z_0-9]* or stand in backquotes: `(?:[^`\\]|(?:\\.))+`"
-            )
-        names = split_path(path)
-        if len(names) > MAX_PATH_NAMES:
-            raise invalid(f"paths must have at most {MAX_PATH_NAMES} elements")
-        for name in names:
+        for name in check_property_path(path):
             if is_reserved(name) and path != KEY_NAME:
                 raise invalid(f'The property_mask.property.name "{name[:100]}" is reserved.')
+
+
+def check_property_path(path: str) -> tuple[str, ...]:
+    """The names in a path to a property; INVALID_ARGUMENT when it is malformed."""
+    if not path:
+        raise invalid("Invalid empty property path string.")
+    if _PATH.fullmatch(path) is None:
+        raise invalid(
+            f'Invalid property path "{path[:100]}". A name of a path must match '
+            r"[a-zA-Z_][a-zA-Z_0-9]* or stand in backquotes: `(?:[^`\\]|(?:\\.))+`"
+        )
+    names = split_path(path)
+    if len(names) > MAX_PATH_NAMES:
+        raise invalid(f"paths must have at most {MAX_PATH_NAMES} elements")
+    return names
 
 
 def split_path(path: str) -> tuple[str, ...]:
@@ -89,6 +103,17 @@ def _holder(entity: Any, names: tuple[str, ...]) -> Any | None:
         if name not in entity.properties or not entity.properties[name].HasField("entity_value"):
             return None
         entity = entity.properties[name].entity_value
+    return entity
+
+
+def made_holder(entity: Any, names: tuple[str, ...]) -> Any:
+    """The embedded entity that holds the property a path ends with, created where there is another value."""
+    for name in names[:-1]:
+        value = entity.properties[name]
+        if not value.HasField("entity_value"):
+            value.Clear()
+            value.entity_value.SetInParent()
+        entity = value.entity_value
     return entity
 
 

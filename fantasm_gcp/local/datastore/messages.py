@@ -49,11 +49,6 @@ def invalid(message: str) -> RpcError:
     return RpcError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
-def unimplemented(message: str) -> RpcError:
-    """The refusal of something production has and this server has not: UNIMPLEMENTED."""
-    return RpcError(grpc.StatusCode.UNIMPLEMENTED, message)
-
-
 def set_time(timestamp: Any, micros: int) -> None:
     """Fills a protobuf ``Timestamp`` from microseconds since the epoch."""
     timestamp.seconds, rest = divmod(micros, 1_000_000)

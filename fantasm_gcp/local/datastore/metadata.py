@@ -1,8 +1,8 @@
 """Metadata: entities that tell which namespaces, kinds and properties there are.
 
-They are made of what the indexes hold at the moment they are asked for, also within a transaction and for
-a past moment: a namespace, kind or property is there as long as an entity is, a property only if it is
-indexed. Every namespace shows all namespaces of its database, and its own kinds and properties. Source:
+They are made of what the indexes hold at the moment that the query shows, see ``catalog``: a namespace, kind
+or property is there as long as an entity is, a property only if it is indexed. Every namespace shows all
+namespaces of its database, and its own kinds and properties. Source:
 https://cloud.google.com/datastore/docs/concepts/metadataqueries (retrieved 2026-11), and gcloud's Datastore
 emulator, which refuses the same filters and orders; it refuses a projection of ``property_representation``
 too, which is served here.
@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fantasm_gcp.local.datastore.composites import is_stored_name
+from fantasm_gcp.local.datastore.catalog import Catalog
 from fantasm_gcp.local.datastore.filters import COMPARISONS, HAS_ANCESTOR
 from fantasm_gcp.local.datastore.keys import Partition, encode_path, fill_key
 from fantasm_gcp.local.datastore.masks import KEY_NAME
 from fantasm_gcp.local.datastore.messages import Entity, Key, invalid
-from fantasm_gcp.local.datastore.store import KIND_LIST, Store
 from fantasm_gcp.local.datastore.values import BOOLEAN, BYTES, DOUBLE, FIXED, GEO, KEY, NULL
 
 NAMESPACES, KINDS, PROPERTIES = "__namespace__", "__kind__", "__property__"
@@ -73,32 +72,29 @@ def _names_metadata(kind: str, path: Any) -> bool:
     return kinds == ([KINDS, PROPERTIES][: len(kinds)] if kind == PROPERTIES else [kind])
 
 
-def metadata_paths(store: Store, partition: Partition, kind: str) -> Iterator[bytes]:
+def metadata_paths(catalog: Catalog, kind: str) -> Iterator[bytes]:
     """The encoded key paths of the entities of a metadata kind, in no particular order."""
-    scope = store.scope(partition)
     if kind == NAMESPACES:
-        for name in _namespaces(store, partition):
+        for name in catalog.namespaces():
             yield _path((NAMESPACES, name))
-    elif scope is not None:
-        for number, name in _kinds(store, scope):
-            if kind == KINDS:
-                yield _path((KINDS, name))
-            else:
-                for property_ in _properties(store, number):
-                    yield _path((KINDS, name), (PROPERTIES, property_))
+        return
+    for name in catalog.kinds():
+        if kind == KINDS:
+            yield _path((KINDS, name))
+        else:
+            for property_ in catalog.properties(name):
+                yield _path((KINDS, name), (PROPERTIES, property_))
 
 
-def metadata_entity(store: Store, partition: Partition, path: bytes) -> Any:
+def metadata_entity(catalog: Catalog, partition: Partition, path: bytes) -> Any:
     """The entity that a query of metadata shows for a path that :func:`metadata_paths` gave."""
     entity = Entity()
     fill_key(entity.key, partition, path)
     if len(entity.key.path) == 2:
-        scope = store.scope(partition)
-        kind = None if scope is None else store.kind(scope, entity.key.path[0].name)
-        property_ = store.property(entity.key.path[1].name)
+        kind, property_ = (element.name for element in entity.key.path)
         values = entity.properties[REPRESENTATION].array_value.values
         for name, tag in _REPRESENTATIONS:
-            if _has_value(store, kind, property_, tag):
+            if catalog.has_values(kind, property_, tag):
                 values.add(string_value=name)
     return entity
 
@@ -111,45 +107,3 @@ def _path(*elements: tuple[str, str]) -> bytes:
         else:
             key.path.add(kind=kind, id=EMPTY_NAMESPACE_ID)
     return encode_path(key.path)
-
-
-def _namespaces(store: Store, partition: Partition) -> list[str]:
-    found = store.select(
-        "SELECT namespace FROM scopes s WHERE project = ? AND database = ?"
-        " AND EXISTS (SELECT 1 FROM entities WHERE scope = s.id)",
-        (partition.project, partition.database),
-    )
-    return [str(name) for (name,) in found.fetchall()]
-
-
-def _kinds(store: Store, scope: int) -> list[tuple[int, str]]:
-    found = store.select(
-        "SELECT id, name FROM kinds k WHERE scope = ?"
-        " AND EXISTS (SELECT 1 FROM entries WHERE kind = k.id AND property = ?)",
-        (scope, KIND_LIST),
-    )
-    return [(int(number), str(name)) for number, name in found.fetchall()]
-
-
-def _properties(store: Store, kind: int) -> Iterator[str]:
-    """The indexed properties of a kind; jumps from one to the next, whatever lies between."""
-    number = KIND_LIST
-    while True:
-        (following,) = store.select(
-            "SELECT min(property) FROM entries WHERE kind = ? AND property > ?", (kind, number)
-        ).fetchone()
-        if following is None:
-            return
-        number = int(following)
-        (name,) = store.select("SELECT name FROM properties WHERE id = ?", (number,)).fetchone()
-        if not is_stored_name(name):
-            yield str(name)
-
-
-def _has_value(store: Store, kind: int | None, property_: int | None, tag: bytes) -> bool:
-    """Whether an index has a value whose encoding begins with that tag."""
-    found = store.select(
-        "SELECT 1 FROM entries WHERE kind = ? AND property = ? AND value >= ? AND value < ? LIMIT 1",
-        (kind, property_, tag, bytes([tag[0] + 1])),
-    )
-    return found.fetchone() is not None

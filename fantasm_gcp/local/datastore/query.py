@@ -18,17 +18,26 @@ from itertools import product
 from math import prod
 from typing import Any, NamedTuple
 
+from fantasm_gcp.local.datastore.composites import is_stored_name
 from fantasm_gcp.local.datastore.cursors import read_cursor
-from fantasm_gcp.local.datastore.entities import Indexed, indexed_values, with_outer
+from fantasm_gcp.local.datastore.entities import (
+    Indexed,
+    check_property_name,
+    indexed_values,
+    with_outer,
+)
 from fantasm_gcp.local.datastore.filters import EVERYTHING, Conjunction, parse_filter
-from fantasm_gcp.local.datastore.keys import Partition, is_reserved
+from fantasm_gcp.local.datastore.keys import Partition, check_kind, is_reserved
 from fantasm_gcp.local.datastore.masks import KEY_NAME
-from fantasm_gcp.local.datastore.messages import Entity, invalid, unimplemented
+from fantasm_gcp.local.datastore.messages import Entity, invalid
 from fantasm_gcp.local.datastore.metadata import METADATA_KINDS, check_metadata_query
 from fantasm_gcp.local.datastore.query_rules import check_query_rules
 from fantasm_gcp.local.datastore.values import END_OF_PATH, invert
+from fantasm_gcp.local.datastore.vectors import Nearest, parse_nearest
 
-_DESCENDING = 2  # PropertyOrder.Direction.DESCENDING
+# PropertyOrder.Direction; what names none is ascending
+_DIRECTIONS = range(3)
+_DESCENDING = 2
 
 MAX_ROWS_OF_AN_ENTITY = 20_000
 
@@ -38,11 +47,15 @@ Order = tuple[str, bool]
 
 
 class Row(NamedTuple):
-    """One result: its position, its encoded key path, and its values of the exploded properties, in order."""
+    """One result: its position, its encoded key path, and its values of the exploded properties, in order.
+
+    ``distance`` is that of its vector, once a search has found it.
+    """
 
     position: bytes
     path: bytes
     chosen: tuple[bytes, ...]
+    distance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +65,8 @@ class Query:
     ``orders`` is complete and names the key exactly once. ``exploded`` are the projected and distinct
     properties. ``start`` is the position after which results begin, ``end`` the last one allowed. ``kind``
     is empty for a query over all kinds. ``asked`` are the orders that the request itself names. ``named`` are
-    all properties that decide about results, as :func:`indexed_values` takes them.
+    all properties that decide about results, as :func:`indexed_values` takes them. ``nearest`` is the search
+    among the results, if it asks for one.
     """
 
     partition: Partition
@@ -69,6 +83,7 @@ class Query:
     limit: int | None
     asked: tuple[Order, ...]
     named: frozenset[str]
+    nearest: Nearest | None = None
 
     @property
     def by_key_only(self) -> bool:
@@ -134,8 +149,9 @@ class Query:
 def parse_query(query: Any, partition: Partition) -> Query:
     """Checks a ``Query`` message.
 
-    Raises INVALID_ARGUMENT for what production refuses, UNIMPLEMENTED for what only production has.
+    Raises INVALID_ARGUMENT for what production refuses.
     """
+    nearest = parse_nearest(query)
     kind = _kind(query)
     projection = tuple(dict.fromkeys(projected.property.name for projected in query.projection))
     distinct = tuple(dict.fromkeys(reference.name for reference in query.distinct_on))
@@ -174,19 +190,17 @@ def parse_query(query: Any, partition: Partition) -> Query:
         limit,
         asked,
         with_outer(named),
+        nearest,
     )
 
 
 def _kind(query: Any) -> str:
-    if query.HasField("find_nearest"):
-        raise unimplemented("find_nearest is not served locally")
     if len(query.kind) > 1:
         raise invalid("multiple kinds not supported")
     if not query.kind:
         return ""
     kind = str(query.kind[0].name)
-    if not kind:
-        raise invalid("The kind is the empty string.")
+    check_kind(kind)
     return kind
 
 
@@ -197,12 +211,14 @@ def _checked_names(
     filtered = [name for part in alternatives for name in (*part.ranges, *(name for name, _ in part.equals))]
     named = tuple(dict.fromkeys((*exploded, *ordered, *filtered)))
     for name in named:
-        if not name:
-            raise invalid("The property.name is the empty string.")
-        if name != KEY_NAME and is_reserved(name):
+        check_property_name(name)
+        if is_stored_name(name):
             raise invalid(f'The property.name "{name}" is reserved.')
     if KEY_NAME in exploded:
         raise invalid("__key__ cannot be a distinct property.")
+    for name in exploded:
+        if is_reserved(name):
+            raise invalid(f"projections are not supported for the property: {name}")
     if {name for part in alternatives for name, _ in part.equals} & set(exploded):
         raise invalid("cannot use projection on a property with an equality filter")
     return named
@@ -211,6 +227,8 @@ def _checked_names(
 def _asked(query: Any) -> tuple[Order, ...]:
     orders: dict[str, bool] = {}
     for order in query.order:
+        if order.direction not in _DIRECTIONS:
+            raise invalid(f"Unrecognized direction: {order.direction}")
         orders.setdefault(order.property.name, order.direction == _DESCENDING)
         if order.property.name == KEY_NAME:
             break  # keys are unique: nothing after them sorts anything

@@ -28,6 +28,9 @@ from fantasm_gcp.local.datastore.query import Query, Row
 from fantasm_gcp.local.datastore.store import KIND_LIST, Store
 from fantasm_gcp.local.datastore.values import END_OF_PATH, first_value, invert
 
+AFTER_GROUP = b"\xff"
+"""Makes of the values that some results share a position after all of them: no key begins so, nor a value."""
+
 FEW = 1000
 """A driver with at most so many entries is read and sorted rather than walked in order."""
 
@@ -51,6 +54,14 @@ def scan(store: Store, query: Query) -> Iterator[Row]:
     streams = [Scanner(store, query, scope, part).rows() for part in query.alternatives]
     merged = streams[0] if len(streams) == 1 else _merged(streams)
     return bounded(merged, query)
+
+
+def is_walked(store: Store, query: Query) -> bool:
+    """Whether :func:`scan` follows indexes alone, so that no beginning costs more than another."""
+    scope = store.scope(query.partition)
+    return scope is None or all(
+        Scanner(store, query, scope, part).follows_index for part in query.alternatives
+    )
 
 
 def _merged(streams: Iterable[Iterator[Row]]) -> Iterator[Row]:
@@ -86,6 +97,14 @@ class Scanner:
         self._impossible = len(self._equals) < len(equals) or (bool(query.kind) and self._kind is None)
         self._equals += [(number, value) for number, value, _ in joint]
 
+    @property
+    def follows_index(self) -> bool:
+        """Whether the results come out of an index one by one, in its order."""
+        if self._impossible or self._index is not None or self._query.by_key_only:
+            return True
+        alone = self._query.orders[1:] == ((KEY_NAME, False),)
+        return alone and not self._equals and len(self._part.ranges) <= 1
+
     def rows(self) -> Iterator[Row]:
         """The results, sorted by position."""
         if self._impossible:
@@ -94,27 +113,13 @@ class Scanner:
             return self._along(self._index)
         if self._query.by_key_only:
             return (Row(self._key_position(path), path, ()) for path in self._paths_by_key())
-        alone = self._query.orders[1:] == ((KEY_NAME, False),)
-        if alone and not self._equals and len(self._part.ranges) <= 1:
+        if self.follows_index:
             return self._walk()
         few = self._few()
         if few is not None or self._query.orders[0][0] == KEY_NAME:
             paths = self._paths_by_key() if few is None else few
             return iter(sorted(row for path in paths for row in self._read(path)))
         return self._walk()
-
-    def count(self, limit: int) -> int | None:
-        """How many results there are, at most ``limit``; ``None`` when SQL alone cannot tell."""
-        query = self._query
-        if self._index is not None or not query.by_key_only or not query.kind:
-            return None
-        if query.start or query.end or self._part.path.excluded:
-            return None
-        if self._impossible:
-            return 0
-        sql, parameters = self._by_key_query("1", self._part.path)
-        row = self._store.select(f"SELECT count(*) FROM ({sql} LIMIT ?)", [*parameters, limit]).fetchone()  # noqa: S608  # own words; values are parameters
-        return int(row[0])
 
     def _read(self, path: bytes) -> list[Row]:
         stored = self._store.get(self._scope, path)
@@ -144,7 +149,7 @@ class Scanner:
 
     def _by_key_query(self, columns: str, keys: Range) -> tuple[str, _Parameters]:
         if self._kind is None:
-            where, parameters = _between("a.key", keys)
+            where, parameters = between("a.key", keys)
             return f"SELECT {columns} FROM entities a WHERE a.scope = ?{where}", [self._scope, *parameters]  # noqa: S608  # own words; values are parameters
         (number, value), *others = self._by_selectivity() or [(KIND_LIST, b"")]
         return self._select(columns, number, (" AND a.value = ?", [value]), others, keys)
@@ -164,7 +169,7 @@ class Scanner:
             joins += f" CROSS JOIN entries b{place} ON b{place}.kind = a.kind AND b{place}.property = ?"
             joins += f" AND b{place}.value = ? AND b{place}.key = a.key"
             parameters += [other, wanted]
-        on_key = _between("a.key", keys)
+        on_key = between("a.key", keys)
         where = f"a.kind = ? AND a.property = ?{on_value[0]}{on_key[0]}"
         sql = f"SELECT {columns} FROM entries a{joins} WHERE {where}"  # noqa: S608  # own words; values are parameters
         return sql, [*parameters, self._kind, number, *on_value[1], *on_key[1]]
@@ -196,7 +201,7 @@ class Scanner:
             if number is None:
                 return []
             if wanted.low is not None or wanted.high is not None:
-                drivers.append((number, _between("a.value", wanted)))
+                drivers.append((number, between("a.value", wanted)))
         for number, on_value in drivers:
             sql, parameters = self._select("a.key", number, on_value, (), self._part.path)
             found = self._store.select(f"{sql} LIMIT ?", [*parameters, FEW + 1]).fetchall()
@@ -273,7 +278,9 @@ class Scanner:
         reached = first_value(invert(start) if descending else start)
         here = Range(reached, reached + b"\x00") & wanted
         beyond = wanted & (Range(high=reached) if descending else Range(low=reached + b"\x00"))
-        if alone and start.endswith(END_OF_PATH):
+        if start[len(reached) :] == AFTER_GROUP:
+            here = Range(reached, reached)
+        elif alone and start.endswith(END_OF_PATH):
             keys = keys & Range(low=start[len(reached) : -len(END_OF_PATH)] + b"\x00")
         return chain(
             self._ordered(number, descending, here, keys),
@@ -316,13 +323,14 @@ class Scanner:
     def _select_ordered(
         self, number: int, wanted: Range, keys: Range, others: list[tuple[int, bytes]], direction: str
     ) -> Iterator[_IndexRow]:
-        on_value = _between("a.value", wanted)
+        on_value = between("a.value", wanted)
         sql, parameters = self._select("a.value, a.key, a.several", number, on_value, others, keys)
         order = f"ORDER BY a.value{direction}, a.key{direction}"
         return self._store.select(f"{sql} {order}", parameters)
 
 
-def _between(column: str, wanted: Range) -> tuple[str, _Parameters]:
+def between(column: str, wanted: Range) -> tuple[str, _Parameters]:
+    """An SQL condition, with its parameters, that keeps a column within a range, what that excludes apart."""
     if wanted.only is not None:  # not as a range: that would hide from SQLite that the next column sorts
         return f" AND {column} = ?", [wanted.only]
     sql, parameters = "", _Parameters()

@@ -35,18 +35,27 @@ from fantasm_gcp.local.datastore.indexes import require_index
 from fantasm_gcp.local.datastore.keys import (
     Partition,
     check_path,
+    check_request_names,
     encode_path,
     fill_partition,
     resolve_partition,
 )
-from fantasm_gcp.local.datastore.masks import KEY_NAME, check_mask, masked
-from fantasm_gcp.local.datastore.messages import invalid, micros_of, set_time
-from fantasm_gcp.local.datastore.mutations import allocate_id
+from fantasm_gcp.local.datastore.masks import KEY_NAME, mask_of, masked
+from fantasm_gcp.local.datastore.messages import invalid, set_time
+from fantasm_gcp.local.datastore.metadata import METADATA_KINDS
+from fantasm_gcp.local.datastore.moments import Moments
 from fantasm_gcp.local.datastore.query import Query, parse_query
 from fantasm_gcp.local.datastore.query_rules import check_aggregated
 from fantasm_gcp.local.datastore.results import fill_batch
-from fantasm_gcp.local.datastore.store import MOST_PAST, MOST_PAST_BYTES, PAST_MICROS, Store
-from fantasm_gcp.local.datastore.transactions import Transaction, Transactions, contention
+from fantasm_gcp.local.datastore.store import Store
+from fantasm_gcp.local.datastore.transactions import (
+    Transaction,
+    Transactions,
+    check_identifier,
+    contention,
+)
+from fantasm_gcp.local.datastore.watching import watched
+from fantasm_gcp.local.datastore.writing import allocate_id
 from fantasm_gcp.local.rpc import Method, RpcError, Service
 
 log = logging.getLogger("fantasm_gcp.local.datastore")
@@ -54,6 +63,7 @@ log = logging.getLogger("fantasm_gcp.local.datastore")
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
 MAX_LOOKUP_KEYS = 1000
 NO_MORE_RESULTS = 3  # QueryResultBatch.MoreResultsType
+_STRONG, _EVENTUAL = 1, 2  # ReadOptions.ReadConsistency
 _STOPPED = frozenset({1, 2})  # NOT_FINISHED, MORE_RESULTS_AFTER_LIMIT
 
 
@@ -95,7 +105,7 @@ class DatastoreServer:
             self._store.close()
             raise
         self._clock = clock
-        self._issued = 0
+        self._moments = Moments(self._store, clock)
         self._pessimistic = pessimistic
         self._lock = threading.Lock()
         self._transactions = Transactions()
@@ -104,7 +114,7 @@ class DatastoreServer:
             self._transactions,
             self._lock,
             clock,
-            self._now,
+            self._moments.free,
             pessimistic=pessimistic,
             lock_seconds=lock_seconds,
         )
@@ -156,14 +166,16 @@ class DatastoreServer:
             self._transactions.clear()
             self._committer.wake()
 
+    def databases(self) -> list[tuple[str, str]]:
+        """Project and database of all that was ever written to since the last reset, sorted."""
+        with self._lock:
+            return [] if self._closed else self._store.databases()
+
     def _method(self, request: type[Any], response: type[Any], answer: Callable[[Any, Any], None]) -> Method:
         def call(message: Any) -> Any:
             if message.ByteSize() > MAX_REQUEST_BYTES:
                 raise invalid(f"Request payload size exceeds the limit: {MAX_REQUEST_BYTES} bytes.")
-            if not message.project_id:
-                raise invalid("The project id is the empty string.")
-            if message.database_id == "(default)":
-                raise invalid("'(default)' is not allowed as database id, use '' for the default database.")
+            check_request_names(message.project_id, message.database_id)
             reply = response()
             with self._lock:
                 if self._closed:
@@ -184,8 +196,9 @@ class DatastoreServer:
         if len(request.keys) > MAX_LOOKUP_KEYS:
             raise invalid(f"cannot get more than {MAX_LOOKUP_KEYS} keys in a single call")
         found = [(self._checked(key, request), encode_path(key.path)) for key in request.keys]
-        mask = _mask(request)
+        mask = mask_of(request)
         transaction, moment = self._reading(request, response)
+        read_at = self._moments.present() if moment is None else moment
         if transaction is not None:
             transaction.keys.update(found)
         for (partition, path), key in zip(found, request.keys, strict=True):
@@ -194,7 +207,8 @@ class DatastoreServer:
             if stored is None:
                 result = response.missing.add()
                 result.entity.key.CopyFrom(key)
-                result.version = self._store.version
+                if not _is_eventual(request):
+                    result.version = read_at
                 continue
             result = response.found.add()
             result.entity.MergeFromString(stored.body)
@@ -203,33 +217,38 @@ class DatastoreServer:
             result.version = stored.version
             set_time(result.create_time, stored.created)
             set_time(result.update_time, stored.updated)
-        set_time(response.read_time, self._now() if moment is None else moment)
+        set_time(response.read_time, read_at)
 
     def _checked(
         self, key: Any, request: Any, *, complete: bool = True, for_write: bool = False
     ) -> Partition:
         """Checks a key of a request and spells out its partition in it."""
         check_path(key, complete=complete, for_write=for_write)
-        partition = resolve_partition(key.partition_id, request.project_id, request.database_id)
+        partition = resolve_partition(
+            key.partition_id, request.project_id, request.database_id, for_write=for_write
+        )
         fill_partition(key.partition_id, partition)
         return partition
 
     def _run_query(self, request: Any, response: Any) -> None:
-        mask = _mask(request)
+        mask = mask_of(request)
         query = self._query(request, structured_query(request, response))
+        if mask is not None and query.projection:
+            raise invalid("property masks are not allowed on projection queries")
         self._require(query)
         transaction, moment = self._reading(request, response)
         if explains_only(request, response, query):
             return
         began = time.perf_counter()
-        fill_batch(response.batch, self._store, query, mask, moment)
+        compared = fill_batch(response.batch, self._store, query, mask, moment)
         if request.HasField("explain_options"):
             seconds = time.perf_counter() - began
-            fill_query_stats(response.explain_metrics, query, response.batch, seconds)
+            fill_query_stats(response.explain_metrics, query, response.batch, seconds, compared)
         if transaction is not None:
-            transaction.queries.append(_read_part(query, response.batch))
-        response.batch.snapshot_version = self._store.version
-        set_time(response.batch.read_time, self._now() if moment is None else moment)
+            self._note_read(transaction, _read_part(query, response.batch))
+        if not _is_eventual(request):
+            response.batch.snapshot_version = self._moments.present() if moment is None else moment
+            set_time(response.batch.read_time, response.batch.snapshot_version)
 
     def _run_aggregation(self, request: Any, response: Any) -> None:
         message = structured_aggregation(request, response)
@@ -246,9 +265,15 @@ class DatastoreServer:
         if request.HasField("explain_options"):
             fill_aggregation_stats(response.explain_metrics, counted, time.perf_counter() - began)
         if transaction is not None:
-            transaction.queries.append(query)
+            self._note_read(transaction, query)
         response.batch.more_results = NO_MORE_RESULTS
-        set_time(response.batch.read_time, self._now() if moment is None else moment)
+        set_time(response.batch.read_time, self._moments.present() if moment is None else moment)
+
+    def _note_read(self, transaction: Transaction, query: Query) -> None:
+        if query.kind not in METADATA_KINDS:
+            transaction.queries.append(query)
+        elif not transaction.read_only:
+            transaction.watches.append(watched(self._store, query, transaction.moment))
 
     def _query(self, request: Any, query: Any) -> Query:
         return parse_query(
@@ -275,29 +300,15 @@ class DatastoreServer:
                 transaction = self._open(options.new_transaction, database)
                 response.transaction = transaction.id
             case "read_time":
-                return None, self._past_moment(options.read_time)
+                return None, self._moments.past(options.read_time)
+            case "read_consistency" if options.read_consistency not in (_STRONG, _EVENTUAL):
+                raise invalid("ReadConsistency must be specified.")
             case _:
                 return None, None
         too_old = transaction.moment is not None and transaction.moment < self._store.complete_from
         if too_old or transaction.doomed:
             raise contention()
         return transaction, transaction.moment
-
-    def _past_moment(self, read_time: Any) -> int:
-        """A moment of the last hour that a request asks to read as of."""
-        if read_time.nanos % 1000:
-            raise invalid("read_time must be of microsecond precision.")
-        moment, now = micros_of(read_time), self._now()
-        if moment > now:
-            raise invalid("read_time cannot be in the future.")
-        if moment < max(self._store.complete_from, now - PAST_MICROS):
-            raise RpcError(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                "The requested read_time is too old: what was overwritten is kept for an hour, "
-                f"and at most {MOST_PAST} versions of it or {MOST_PAST_BYTES} bytes.",
-            )
-        self._issued = max(self._issued, moment)
-        return moment
 
     # -- transactions
 
@@ -307,10 +318,12 @@ class DatastoreServer:
 
     def _open(self, options: Any, database: tuple[str, str]) -> Transaction:
         read_only = options.WhichOneof("mode") == "read_only"
-        self._issued = since = self._now()
+        if options.read_write.previous_transaction:
+            check_identifier(options.read_write.previous_transaction)
+        since = self._moments.present()
         moment: int | None = since
         if read_only and options.read_only.HasField("read_time"):
-            moment = self._past_moment(options.read_only.read_time)
+            moment = self._moments.past(options.read_only.read_time)
         elif self._pessimistic and not read_only:
             moment = None
         return self._transactions.begin(
@@ -343,9 +356,10 @@ class DatastoreServer:
                     raise AssertionError("created numbers are never None")
                 self._store.reserve(scope, encode_path(key.path))
 
-    def _now(self) -> int:
-        """Microseconds of the clock, later than every commit and every moment that somebody reads."""
-        return max(int(self._clock() * 1_000_000), self._store.clock + 1, self._issued + 1)
+
+def _is_eventual(request: Any) -> bool:
+    """Whether a reading asks to be eventually consistent: it is strongly so, but says no version."""
+    return bool(request.read_options.read_consistency == _EVENTUAL)
 
 
 def _read_part(query: Query, batch: Any) -> Query:
@@ -357,10 +371,3 @@ def _read_part(query: Query, batch: Any) -> Query:
     if batch.more_results not in _STOPPED or batch.skipped_results < query.offset:
         return query
     return replace(query, end=read_cursor(batch.end_cursor, query.orders))
-
-
-def _mask(request: Any) -> tuple[str, ...] | None:
-    if not request.HasField("property_mask"):
-        return None
-    check_mask(request.property_mask.paths)
-    return tuple(request.property_mask.paths)

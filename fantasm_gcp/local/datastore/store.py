@@ -1,4 +1,4 @@
-"""The SQLite file: its tables, and reading and writing rows of them.
+"""The SQLite file: what its tables hold, and reading and writing rows of them.
 
 ``entities`` holds each entity as its serialized message. ``entries`` is the one index table: a row for every
 indexed value, ordered so that one kind's values of one property lie together, sorted, with the key as the
@@ -7,6 +7,8 @@ last column; every entity has besides a row under the property 0, which lists it
 ``past`` holds what entities were before they were changed or deleted, so that they can be read as of an
 earlier moment: for an hour, as production keeps them, and at most so many that a busy hour does not fill a
 disk. ``complete_from`` is the moment since which nothing is missing there.
+
+``mixed`` names the properties of kinds among whose index entries a number may stand for something else.
 
 Names of partitions, kinds and properties are replaced by numbers, remembered here. Nothing here is
 thread-safe: the server holds its lock around every use.
@@ -22,8 +24,7 @@ from typing import NamedTuple
 
 from fantasm_gcp.loader import CompositeIndex
 from fantasm_gcp.local.datastore.keys import Partition
-
-SCHEMA_VERSION = 2
+from fantasm_gcp.local.datastore.schema import IN_MEMORY, empty_database, open_database, put_in_place
 
 PAST_MICROS = 3600 * 1_000_000
 """How long what was overwritten can still be read."""
@@ -37,33 +38,13 @@ MOST_PAST_BYTES = 256 * 1024 * 1024
 KIND_LIST = 0
 """The property number under which every entity of a kind has one entry with an empty value."""
 
-_SCHEMA = """
-CREATE TABLE scopes (
-  id INTEGER PRIMARY KEY, project TEXT, database TEXT, namespace TEXT, UNIQUE (project, database, namespace));
-CREATE TABLE kinds (id INTEGER PRIMARY KEY, scope INTEGER, name TEXT, UNIQUE (scope, name));
-CREATE TABLE properties (id INTEGER PRIMARY KEY, name TEXT UNIQUE);
-CREATE TABLE entities (
-  scope INTEGER, key BLOB, kind INTEGER, version INTEGER, created INTEGER, updated INTEGER, body BLOB,
-  UNIQUE (scope, key));
-CREATE TABLE entries (
-  kind INTEGER, property INTEGER, value BLOB, key BLOB, several INTEGER,
-  PRIMARY KEY (kind, property, value, key)) WITHOUT ROWID;
-CREATE TABLE reserved (scope INTEGER, key BLOB, PRIMARY KEY (scope, key)) WITHOUT ROWID;
-CREATE TABLE counters (version INTEGER, clock INTEGER, ids INTEGER);
-INSERT INTO counters VALUES (0, 0, 0);
-"""
-_PAST = """
-CREATE TABLE past (
-  seq INTEGER PRIMARY KEY, scope INTEGER, key BLOB, kind INTEGER, version INTEGER, created INTEGER,
-  updated INTEGER, body BLOB, until INTEGER);
-CREATE INDEX past_by_key ON past (scope, key, until);
-ALTER TABLE counters ADD COLUMN complete_from INTEGER NOT NULL DEFAULT 0;
-UPDATE counters SET complete_from = clock;
-"""
 _THIN_MICROS = 60 * 1_000_000
 _THIN_ROWS = MOST_PAST // 10
 
-_TABLES = ("scopes", "kinds", "properties", "entities", "entries", "reserved", "past")
+_MANY_PAGES = 2_500
+"""A file of so many, some 10 MB, is replaced when everything is deleted."""
+
+_TABLES = ("scopes", "kinds", "properties", "entities", "entries", "reserved", "past", "mixed")
 
 # Multiplying by an odd number permutes the numbers below a power of two: ids are scattered and never repeat.
 _ID_SPACE = 1 << 52
@@ -93,49 +74,20 @@ class Store:
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
         self.composites: Mapping[str, tuple[CompositeIndex, ...]] = {}
         self.most_past_bytes = MOST_PAST_BYTES
-        name = ":memory:" if path is None else os.fspath(path)
+        self._name = IN_MEMORY if path is None else os.path.realpath(path)
+        self._db = open_database(self._name)
         try:
-            self._db = sqlite3.connect(
-                name, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=512
-            )
-        except sqlite3.Error as error:
-            raise OSError(f"cannot open {name}: {error}") from error
-        try:
-            self._open(name)
             self._forget()
             self._past_bytes = self._measured()
         except sqlite3.Error as error:
             self._db.close()
-            raise OSError(f"cannot open {name}, perhaps it is in use: {error}") from error
-        except ValueError:
-            self._db.close()
-            raise
-
-    def _open(self, name: str) -> None:
-        # One process owns the file: what is remembered in memory must not be changed by another.
-        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute("PRAGMA cache_size = -65536")
-        # 32 MB of log before it is folded into the file: many small scattered writes cost a third of it.
-        self._db.execute("PRAGMA wal_autocheckpoint = 8000")
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise ValueError(
-                f"{name} has schema {version}, newer than {SCHEMA_VERSION}: use a newer fantasm-gcp"
-            )
-        if version == 0 and self._db.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
-            raise ValueError(f"{name} is another program's database")
-        if version < SCHEMA_VERSION:
-            steps = f"{'' if version else _SCHEMA} {_PAST}"
-            self._db.executescript(f"BEGIN; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
-        self._db.execute("BEGIN IMMEDIATE")  # takes the file, or finds that it is taken
-        self._db.execute("COMMIT")
+            raise OSError(f"cannot open {self._name}: {error}") from error
 
     def _forget(self) -> None:
         self._scopes: dict[Partition, int] = {}
         self._kinds: dict[tuple[int, str], int] = {}
         self._properties: dict[str, int] = {}
+        self._mixed = set(self._db.execute("SELECT kind, property FROM mixed"))
         row = self._db.execute("SELECT version, clock, ids, complete_from FROM counters").fetchone()
         self.version, self.clock, self._ids, self.complete_from = map(int, row)
         # Each alone, or SQLite would read the whole table, for every commit that is undone.
@@ -149,12 +101,23 @@ class Store:
 
     def clear(self) -> None:
         """Deletes everything but the counters, which never go back."""
-        with self.writing():
-            for table in _TABLES:
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # names of our own tables
-            self.complete_from = self.clock
-            self._past_bytes = 0
+        (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+        if self._name == IN_MEMORY or pages < _MANY_PAGES or not self._begin_anew():
+            with self.writing():
+                for table in _TABLES:
+                    self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # names of our own tables
+                self.complete_from = self.clock
+                self._past_bytes = 0
         self._forget()
+
+    def _begin_anew(self) -> bool:
+        """Puts an empty file in the place of this one, whose pages would take seconds to free one by one."""
+        fresh = empty_database(self._name, (self.version, self.clock, self._ids, self.clock))
+        self._db.close()
+        replaced = put_in_place(fresh, self._name)
+        self._db = open_database(self._name)
+        self._past_bytes = self._measured()
+        return replaced
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -186,6 +149,11 @@ class Store:
             if number is not None:
                 self._scopes[partition] = number
         return number
+
+    def databases(self) -> list[tuple[str, str]]:
+        """Project and database of every partition that ever held something, sorted."""
+        rows = self._db.execute("SELECT DISTINCT project, database FROM scopes ORDER BY project, database")
+        return [(str(project), str(database)) for project, database in rows]
 
     def kind(self, scope: int, name: str, *, create: bool = False) -> int | None:
         """The number of a kind of a partition, as :meth:`scope`."""
@@ -335,6 +303,16 @@ class Store:
     def select(self, sql: str, parameters: Iterable[object]) -> sqlite3.Cursor:
         """Runs a query of the scanner's."""
         return self._db.execute(sql, tuple(parameters))
+
+    def note_mixed(self, kind: int, property_: int) -> None:
+        """Remembers that a number in an index entry of a property need not be a number of the entity."""
+        if (kind, property_) not in self._mixed:
+            self._db.execute("INSERT INTO mixed VALUES (?, ?)", (kind, property_))
+            self._mixed.add((kind, property_))
+
+    def is_mixed(self, kind: int, property_: int) -> bool:
+        """Whether :meth:`note_mixed` was ever told so, also of an entity that is no longer there."""
+        return (kind, property_) in self._mixed
 
     def next_id(self) -> int:
         """A number never returned before, for an incomplete key; only within :meth:`writing`."""

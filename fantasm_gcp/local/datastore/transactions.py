@@ -2,8 +2,8 @@
 
 A transaction notes the keys it looks up and the queries it runs, and every commit made while transactions are
 open leaves its changes here for as long as one of them may need to know. A change meets a transaction when
-it is of a key that was looked up, or of an entity that a query of it found, or would find now. What follows
-from that depends on the database's mode, as in production:
+it is of a key that was looked up, or of an entity that a query of it found, or would find now, or when it
+alters what a query of metadata showed. What follows depends on the database's mode, as in production:
 
 * optimistic: all reads of a transaction show the moment at which it began, and its commit is ABORTED when a
   change has met it since;
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from operator import attrgetter
@@ -31,7 +31,6 @@ import grpc
 from fantasm_gcp.local.datastore.entities import indexed_values
 from fantasm_gcp.local.datastore.keys import Partition
 from fantasm_gcp.local.datastore.messages import Entity, invalid
-from fantasm_gcp.local.datastore.metadata import METADATA_KINDS
 from fantasm_gcp.local.datastore.query import Query
 from fantasm_gcp.local.rpc import RpcError
 
@@ -48,6 +47,14 @@ _CONTENTION = (
     "Aborted due to cross-transaction contention. This occurs when multiple transactions attempt to access"
     " the same data, requiring Firestore to abort at least one in order to enforce serializability."
 )
+
+
+def check_identifier(identifier: bytes) -> None:
+    """Raises INVALID_ARGUMENT for what cannot be the identifier of a transaction, open or ended."""
+    if not identifier:
+        raise invalid("a transaction cannot be the empty string.")
+    if len(identifier) != _ID_BYTES:
+        raise invalid("Invalid transaction.")
 
 
 def contention() -> RpcError:
@@ -76,7 +83,8 @@ class Transaction:
     """One open transaction of a database.
 
     ``begun`` and ``used`` are seconds of the server's clock. ``moment``, in microseconds, is what its reads
-    show; ``None`` is whatever is there. ``since`` is the moment after which a change can meet it. ``ending``
+    show; ``None`` is whatever is there. ``since`` is the moment after which a change can meet it. ``watches``
+    say each whether metadata that it has read would be shown otherwise now. ``ending``
     says that its commit has begun, and ``waits_for`` whom that waits for. ``number`` counts transactions, and
     ``doomed`` says that a commit has gone before it, or that its own has failed.
     """
@@ -91,6 +99,7 @@ class Transaction:
     since: int
     keys: set[tuple[Partition, bytes]] = field(default_factory=set)
     queries: list[Query] = field(default_factory=list)
+    watches: list[Callable[[], bool]] = field(default_factory=list)
     ending: bool = False
     doomed: bool = False
     waits_for: Transaction | None = None
@@ -102,16 +111,16 @@ class Transaction:
         queries = [query for query in self.queries if _concerns(change, query)]
         if not queries:
             return False
-        if any(query.kind in METADATA_KINDS for query in queries):
-            return True
         versions = [Entity.FromString(body) for body in (change.before, change.after) if body is not None]
         return any(_finds(query, entity, change.path) for query in queries for entity in versions)
 
+    def met_in_metadata(self) -> bool:
+        """Whether metadata that it has read is no longer so."""
+        return any(watch() for watch in self.watches)
+
 
 def _concerns(change: Change, query: Query) -> bool:
-    """Whether a change may touch a query's results: for metadata, any change of the database may."""
-    if query.kind in METADATA_KINDS:
-        return query.partition[:2] == change.partition[:2]
+    """Whether a change may touch a query's results."""
     return query.partition == change.partition and query.kind in ("", change.kind)
 
 
@@ -150,6 +159,8 @@ class Transactions:
 
         One whose commit has failed can be rolled back once, too: clients do so, and are to see why it failed.
         """
+        if not identifier:
+            raise invalid("transaction required")
         found = self._open.get(identifier)
         if found is None or not (found.doomed and found.database == database):
             found = self.get(identifier, database, now)
@@ -158,8 +169,9 @@ class Transactions:
     def get(self, identifier: bytes, database: tuple[str, str], now: float) -> Transaction:
         """The open transaction of that id, marked as used.
 
-        Raises INVALID_ARGUMENT when it is ending, expired, of another database or was never begun.
+        Raises INVALID_ARGUMENT when it is malformed, ending, expired, of another database or never was.
         """
+        check_identifier(identifier)
         self.expire(now)
         found = self._open.get(identifier)
         if found is None or found.database != database or found.ending:
@@ -210,6 +222,8 @@ class Transactions:
         """Raises ABORTED when a change has met a transaction since it began."""
         if transaction.since < self._complete_from or any(map(transaction.met_by, self._since(transaction))):
             raise contention()
+        if transaction.met_in_metadata():
+            raise contention()
 
     def _since(self, transaction: Transaction) -> Iterator[Change]:
         return takewhile(lambda change: change.moment > transaction.since, reversed(self._changes))
@@ -219,7 +233,9 @@ class Transactions:
         met = (
             other
             for other in self._open.values()
-            if other is not own and not (other.read_only or other.doomed) and any(map(other.met_by, changes))
+            if other is not own
+            and not (other.read_only or other.doomed)
+            and (any(map(other.met_by, changes)) or other.met_in_metadata())
         )
         return sorted(met, key=attrgetter("number"))
 

@@ -93,6 +93,16 @@ def _encode_double(number: float) -> bytes:
     return (bits ^ (_ALL_ONES if bits & _SIGN else _SIGN)).to_bytes(8, "big")
 
 
+def _decode_integer(encoded: bytes) -> int:
+    return int.from_bytes(encoded, "big") - _BIAS
+
+
+def decode_number(encoded: bytes) -> int | float:
+    """The number of an encoding that begins with FIXED or DOUBLE; whatever follows it is passed over."""
+    rest = encoded[1:9]
+    return _decode_integer(rest) if encoded[:1] == FIXED else _decode_double(rest)
+
+
 def _decode_double(encoded: bytes) -> float:
     bits = int.from_bytes(encoded, "big")
     plain = bits ^ (_SIGN if bits & _SIGN else _ALL_ONES)
@@ -111,7 +121,7 @@ def decode_value(encoded: bytes, value: Any) -> None:
     if tag == NULL:
         value.null_value = 0
     elif tag == FIXED:
-        value.integer_value = int.from_bytes(rest, "big") - _BIAS
+        value.integer_value = _decode_integer(rest)
     elif tag == BOOLEAN:
         value.boolean_value = rest == b"\x01"
     elif tag == BYTES:

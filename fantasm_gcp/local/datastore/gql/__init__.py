@@ -30,7 +30,7 @@ def structured_query(request: Any, response: Any) -> Any:
             query = read_gql(request.gql_query, request.partition_id, request.project_id, request.database_id)
             response.query.CopyFrom(query)  # a copy: what checks the query completes keys in it
             return query
-    raise invalid("The request is missing its query.")
+    raise invalid("one of fields Query.query and Query.gql_query must be set")
 
 
 def structured_aggregation(request: Any, response: Any) -> Any:
@@ -44,7 +44,7 @@ def structured_aggregation(request: Any, response: Any) -> Any:
             )
             response.query.CopyFrom(query)
             return query
-    raise invalid("The request is missing its query.")
+    raise invalid("one of fields Query.query and Query.gql_query must be set")
 
 
 def read_gql(gql: Any, partition_id: Any, project: str, database: str) -> Any:

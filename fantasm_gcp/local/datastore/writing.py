@@ -1,0 +1,223 @@
+"""Applying the mutations of a commit: in order, and to the store once for each entity.
+
+Mutations of one entity build on each other; what is stored is what they come to. If that is what was there,
+and nothing has deleted it in between, nothing is written: it keeps its version and its time, as the vendor's
+emulators have it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from fantasm_gcp.local.datastore.bases import conflicts
+from fantasm_gcp.local.datastore.composites import composite_entries
+from fantasm_gcp.local.datastore.entities import (
+    MAX_INDEX_ENTRIES,
+    Indexed,
+    check_entity,
+    indexed_values,
+)
+from fantasm_gcp.local.datastore.keys import encode_path
+from fantasm_gcp.local.datastore.masks import overlay
+from fantasm_gcp.local.datastore.messages import Entity, invalid, set_time
+from fantasm_gcp.local.datastore.mutations import Prepared
+from fantasm_gcp.local.datastore.plain_numbers import note_mixed_numbers
+from fantasm_gcp.local.datastore.store import Entry, Store, Stored
+from fantasm_gcp.local.datastore.transactions import Change
+from fantasm_gcp.local.datastore.transforms import apply_transform
+from fantasm_gcp.local.rpc import RpcError
+
+
+@dataclass(slots=True)
+class _Target:
+    """One entity of a commit: ``before`` it and ``after`` the mutations so far, ``None`` where there is none.
+
+    ``entity`` is the message of what is after, if a mutation has made that. ``met`` says that what its first
+    mutation expects was met, ``deleted`` that one has deleted it, and ``results`` are those that show what it
+    is in the end.
+    """
+
+    item: Prepared
+    scope: int
+    kind: int
+    path: bytes
+    before: Stored | None
+    after: Stored | None
+    entity: Any = None
+    met: bool = False
+    deleted: bool = False
+    results: list[Any] = field(default_factory=list)
+
+
+class Writer:
+    """Applies the mutations of one commit; ``version`` and ``now`` (microseconds) are the commit's.
+
+    Must be used within :meth:`Store.writing`, and :meth:`finish` called after the last mutation. ``changes``
+    and ``index_updates`` are known then.
+    """
+
+    def __init__(self, store: Store, version: int, now: int) -> None:
+        self._store = store
+        self._version = version
+        self._now = now
+        self._targets: dict[tuple[int, bytes], _Target] = {}
+        self.changes: list[Change] = []
+        self.index_updates = 0
+
+    def apply(self, item: Prepared, result: Any) -> None:
+        """Carries out one mutation; its ``MutationResult`` is complete after :meth:`finish`.
+
+        Raises ALREADY_EXISTS, NOT_FOUND or FAILED_PRECONDITION; the commit must then be undone.
+        """
+        target = self._target(item, result)
+        # An expectation is of the entity before the commit: its first mutation has met it for all.
+        if not target.met and self._conflicts(item, target.after):
+            result.conflict_detected = True
+            result.version = target.after.version if target.after else self._version
+            _fill_times(result, target.after)
+            return
+        target.met = True
+        result.version = self._version
+        if item.operation == "delete":
+            target.after, target.deleted = None, True
+        else:
+            _check_presence(item.operation, target.after)
+            self._write(item, target, result)
+            _fill_times(result, target.after)
+            target.results.append(result)
+
+    def finish(self) -> None:
+        """Writes what all mutations come to. Raises INVALID_ARGUMENT for too many index entries."""
+        for target in self._targets.values():
+            self._store_target(target)
+            if target.after is not None:
+                for result in target.results:
+                    result.version = target.after.version
+                    _fill_times(result, target.after)
+
+    def _target(self, item: Prepared, result: Any) -> _Target:
+        scope = self._store.scope(item.partition, create=True)
+        kind = None if scope is None else self._store.kind(scope, item.kind, create=True)
+        if scope is None or kind is None:
+            raise AssertionError("created numbers are never None")
+        path = item.path
+        if path is None:
+            path = allocate_id(self._store, scope, item.key)
+            result.key.CopyFrom(item.key)
+        target = self._targets.get((scope, path))
+        if target is None:
+            stored = self._store.get(scope, path)
+            target = self._targets[scope, path] = _Target(item, scope, kind, path, stored, stored)
+        return target
+
+    def _conflicts(self, item: Prepared, stored: Stored | None) -> bool:
+        conflict = conflicts(item.mutation, stored)
+        if conflict:
+            _check_presence(item.operation, stored)
+        return conflict
+
+    def _write(self, item: Prepared, target: _Target, result: Any) -> None:
+        held = target.after
+        entity = self._resulting(item, held, result)
+        body = entity.SerializeToString(deterministic=True)
+        if held is None or held.body != body:
+            created = self._now if held is None else held.created
+            target.after, target.entity = Stored(self._version, created, self._now, body), entity
+
+    def _resulting(self, item: Prepared, held: Stored | None, result: Any) -> Any:
+        """The entity as it will be stored: the request's, laid over the old one by the mask, transformed."""
+        mutation = item.mutation
+        entity = getattr(mutation, item.operation)
+        if mutation.HasField("property_mask"):
+            old = None if held is None else Entity.FromString(held.body)
+            entity = overlay(old, entity, mutation.property_mask.paths)
+        for transform in mutation.property_transforms:
+            apply_transform(entity, transform, self._now, result.transform_results.add())
+        if entity is not getattr(mutation, item.operation) or mutation.property_transforms:
+            check_entity(entity, item.partition)
+        return entity
+
+    def _store_target(self, target: _Target) -> None:
+        before, after = target.before, target.after
+        if before is not None and after is not None and before.body == after.body and not target.deleted:
+            target.after = before
+        elif before is not None or after is not None:
+            self._update_entries(target, self._old_entries(target), self._new_entries(target))
+            where = (target.scope, target.path, target.kind)
+            if before is None and after is not None:
+                self._store.insert(*where, after)
+            elif before is not None and after is not None:
+                self._store.replace(*where, before, after)
+            elif before is not None:
+                self._store.delete(*where, before, self._now)
+            bodies = [None if stored is None else stored.body for stored in (before, after)]
+            self.changes.append(
+                Change(self._now, target.item.partition, target.item.kind, target.path, *bodies)
+            )
+
+    def _old_entries(self, target: _Target) -> _Entries:
+        if target.before is None:
+            return _Entries(set(), set())
+        return self._entries(target, indexed_values(Entity.FromString(target.before.body)))
+
+    def _new_entries(self, target: _Target) -> _Entries:
+        if target.after is None:
+            return _Entries(set(), set())
+        indexed = indexed_values(target.entity)
+        note_mixed_numbers(self._store, target.kind, target.entity, indexed)
+        entries = self._entries(target, indexed)
+        if len(entries.single) + len(entries.composite) > MAX_INDEX_ENTRIES:
+            raise invalid(f"an entity may have at most {MAX_INDEX_ENTRIES} index entries")
+        return entries
+
+    def _entries(self, target: _Target, indexed: Indexed) -> _Entries:
+        single: set[Entry] = set()
+        for name, values in indexed.items():
+            number = self._store.property(name, create=True)
+            if number is not None:
+                several = 1 if len(values) > 1 else 0
+                single.update((number, value, several) for value in values)
+        return _Entries(single, composite_entries(self._store, target.item.kind, indexed, target.path))
+
+    def _update_entries(self, target: _Target, old: _Entries, new: _Entries) -> None:
+        gone, added = old.single - new.single, new.single - old.single
+        gone_composite, added_composite = old.composite - new.composite, new.composite - old.composite
+        self._store.remove_entries(target.kind, target.path, gone | gone_composite)
+        self._store.add_entries(target.kind, target.path, added | added_composite)
+        # A value is in two indexes, an ascending and a descending one, and an entity in one of its kind.
+        self.index_updates += 2 * (len(gone) + len(added)) + len(gone_composite) + len(added_composite)
+        if target.before is None or target.after is None:
+            self.index_updates += 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """Index entries of an entity: in the indexes of single properties, and in those that are declared."""
+
+    single: set[Entry]
+    composite: set[Entry]
+
+
+def _fill_times(result: Any, stored: Stored | None) -> None:
+    if stored is not None:
+        set_time(result.create_time, stored.created)
+        set_time(result.update_time, stored.updated)
+
+
+def _check_presence(operation: str, stored: Stored | None) -> None:
+    if operation == "insert" and stored is not None:
+        raise RpcError(grpc.StatusCode.ALREADY_EXISTS, "entity already exists")
+    if operation == "update" and stored is None:
+        raise RpcError(grpc.StatusCode.NOT_FOUND, "no entity to update")
+
+
+def allocate_id(store: Store, scope: int, key: Any) -> bytes:
+    """Completes a key with an id that no entity has and no one was given; answers its encoded path."""
+    while True:
+        key.path[-1].id = store.next_id()
+        path = encode_path(key.path)
+        if store.is_free(scope, path):
+            return path
