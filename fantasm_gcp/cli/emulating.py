@@ -86,6 +86,10 @@ def run(options: Options, environ: Mapping[str, str]) -> int:
             raise Refusal(str(error)) from error
         except DefinitionError as error:
             raise Refusal("\n".join(map(str, error.problems))) from error
+        except BrokenPipeError:
+            raise  # who read the output has gone: click ends without a word
+        except OSError as error:
+            raise Refusal(f"cannot go on: {error.strerror or error}") from error
         except KeyboardInterrupt:
             return 0
 
@@ -105,7 +109,7 @@ def _start(options: Options, environ: Mapping[str, str], closing: ExitStack) -> 
         indexes = read_indexes(find_file(options.index_yaml, INDEX_YAML))
     directory = None if options.memory else options.data
     servers = closing.enter_context(
-        LocalServers(directory, _opening(options, indexes), datastore=datastore, tasks=tasks)
+        LocalServers(directory, _opening(options, indexes, services), datastore=datastore, tasks=tasks)
     )
     if tasks:
         servers.declare(queues)
@@ -130,7 +134,7 @@ def _parent(project: str, location: str) -> str:
     return parent
 
 
-def _opening(options: Options, indexes: IndexFile) -> Opening:
+def _opening(options: Options, indexes: IndexFile, services: Mapping[str, str]) -> Opening:
     return Opening(
         host=options.host,
         datastore_port=options.datastore_port,
@@ -141,6 +145,7 @@ def _opening(options: Options, indexes: IndexFile) -> Opening:
         require_indexes=not options.any_query,
         create_queues=not options.strict_queues,
         issuer=options.issuer or GOOGLE_ISSUER,
+        services=services,
     )
 
 
@@ -200,6 +205,8 @@ def _tell(options: Options, servers: LocalServers, services: Mapping[str, str]) 
         tell_shift(servers.clock_shift())
         for name, url in services.items():
             click.echo(f"App Engine {name} is {url}")
+    else:
+        click.echo(f"pages      http://{_here(servers.datastore_host)}/datastore/")
     for variable, host in (
         ("DATASTORE_EMULATOR_HOST", servers.datastore_host),
         ("CLOUD_TASKS_EMULATOR_HOST", servers.tasks_host),

@@ -95,7 +95,7 @@ def command(ctx: click.Context, /, servers: tuple[str, ...], quiet: bool, **opti
     """Serve Cloud Tasks and Datastore on this machine, for any application: both, or the one named.
 
     Each listens at one port, for gRPC and for HTTP. The port of Cloud Tasks has pages besides, to look at
-    queues and tasks and to pause, step, run, fail and lose them. Data outlives a restart.
+    queues, tasks and entities, and to pause, step, run, fail and lose tasks. Data outlives a restart.
 
     Exit status: 0 after Ctrl-C, 2 when something does not start.
     """

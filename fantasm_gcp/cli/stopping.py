@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as something to wait for."""
+"""Ctrl-C, SIGTERM and a terminal that is closed, as something to wait for."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import signal
 import time
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HANGUP: int | None = getattr(signal, "SIGHUP", None)
+"""Not every system has it."""
 
 
 class Stopping:
-    """Takes the two signals while it is entered.
+    """Takes the signals while it is entered; nohup's wish, that a closed terminal be ignored, is kept.
 
-    Before :meth:`begin` either raises ``KeyboardInterrupt`` wherever the main thread is, which undoes a start
-    half done. From then on the first is remembered, for :meth:`wait`, and a second one raises.
+    Before :meth:`begin` any of them raises ``KeyboardInterrupt`` wherever the main thread is, which undoes a
+    start half done. From then on the first is remembered, for :meth:`wait`, and a second one raises.
     """
 
     def __init__(self) -> None:
@@ -30,7 +31,7 @@ class Stopping:
         for end in (self._read, self._write):
             os.set_blocking(end, False)
         self._woken = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._before = {each: signal.signal(each, self._note) for each in _SIGNALS}
+        self._before = {each: signal.signal(each, self._note) for each in _signals()}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,3 +60,10 @@ class Stopping:
                 break
             os.read(self._read, 4096)  # any signal that has a handler wakes, not only these two
         return self.asked
+
+
+def _signals() -> list[int]:
+    taken: list[int] = [signal.SIGINT, signal.SIGTERM]
+    if _HANGUP is not None and signal.getsignal(_HANGUP) is not signal.SIG_IGN:
+        taken.append(_HANGUP)
+    return taken

@@ -14,10 +14,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status
 
 log = logging.getLogger("fantasm_gcp.local.rpc")
 
@@ -29,13 +30,35 @@ WORKERS = 4
 """Threads of a gRPC server: methods take turns anyway, and more threads only fight for the interpreter."""
 
 
-class RpcError(Exception):
-    """A method's refusal: a gRPC status code and a message for the caller."""
+CheckTimeout: TypeAlias = Callable[[float], None]
 
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+_NO_TIMEOUT = 1e9
+"""Seconds from which on a timeout is none: gRPC has a moment far ahead for a deadline that was not set."""
+
+
+class RpcError(Exception):
+    """A method's refusal: a gRPC status code, a message for the caller, and details as protobuf messages."""
+
+    def __init__(self, code: grpc.StatusCode, message: str, details: Sequence[Any] = ()) -> None:
         self.code = code
         self.message = message
+        self.details = tuple(details)
         super().__init__(f"{code.name}: {message}")
+
+
+def render_status(refusal: RpcError) -> Any:
+    """The ``google.rpc.Status`` of a refusal."""
+    status = Status(code=refusal.code.value[0], message=refusal.message)
+    for detail in refusal.details:
+        status.details.add().Pack(detail)
+    return status
+
+
+def _trailing_metadata(refusal: RpcError) -> tuple[tuple[str, bytes], ...]:
+    """Where the clients of gRPC look for the details of an error."""
+    if not refusal.details:
+        return ()
+    return (("grpc-status-details-bin", render_status(refusal).SerializeToString()),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +72,15 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A gRPC service: its full name, and its methods by their short names."""
+    """A gRPC service: its full name, and its methods by their short names.
+
+    ``check_timeout`` is given the seconds that a caller over gRPC will wait, if he has said how long, and may
+    raise :class:`RpcError`.
+    """
 
     name: str
     methods: Mapping[str, Method]
+    check_timeout: CheckTimeout | None = None
 
 
 def parse(method: Method, body: bytes) -> Any:
@@ -100,11 +128,13 @@ def serve(
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", -1),
+            # Clients that look every few seconds whether the server is there are told to go by default.
+            ("grpc.http2.max_ping_strikes", 0),
             ("grpc.so_reuseport", 0),
         ],
     )
     for service in served:
-        handlers = {name: _handler(method) for name, method in service.methods.items()}
+        handlers = {name: _handler(method, service) for name, method in service.methods.items()}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.name, handlers),))
     try:
         bound = server.add_insecure_port(f"{host}:{port}")
@@ -114,22 +144,29 @@ def serve(
     return server, bound
 
 
-def _handler(method: Method) -> grpc.RpcMethodHandler:
+def _handler(method: Method, service: Service) -> grpc.RpcMethodHandler:
     def handle(body: bytes, context: grpc.ServicerContext) -> Any:
         try:
+            _check_timeout(service, context.time_remaining())
             return call(method, parse(method, body)).SerializeToString()
         except RpcError as error:
+            context.set_trailing_metadata(_trailing_metadata(error))
             context.abort(error.code, error.message)
 
     # Parsed here and not by grpc, which answers INTERNAL to bytes that are no message.
     return grpc.unary_unary_rpc_method_handler(handle)
 
 
+def _check_timeout(service: Service, timeout: float | None) -> None:
+    if service.check_timeout is not None and timeout is not None and timeout < _NO_TIMEOUT:
+        service.check_timeout(timeout)
+
+
 class LocalChannel(grpc.Channel):  # type: ignore[misc]  # grpc ships no types
     """A channel to services of this process: the same client classes, the same bytes, no socket."""
 
     def __init__(self, *services: Service) -> None:
-        self._methods = {f"/{s.name}/{name}": method for s in services for name, method in s.methods.items()}
+        self._services = {f"/{s.name}/{name}": (s, name) for s in services for name in s.methods}
 
     def unary_unary(
         self,
@@ -138,7 +175,7 @@ class LocalChannel(grpc.Channel):  # type: ignore[misc]  # grpc ships no types
         response_deserializer: Callable[[bytes], Any] | None = None,
         _registered_method: bool = False,  # grpc's signature
     ) -> grpc.UnaryUnaryMultiCallable:
-        return _LocalCall(method, self._methods.get(method), request_serializer, response_deserializer)
+        return _LocalCall(method, self._services.get(method), request_serializer, response_deserializer)
 
     def _streaming(self, *_: Any, **__: Any) -> Any:
         raise RpcError(grpc.StatusCode.UNIMPLEMENTED, "the local servers have no streaming methods")
@@ -165,26 +202,31 @@ class _LocalCall(grpc.UnaryUnaryMultiCallable):  # type: ignore[misc]  # grpc sh
     def __init__(
         self,
         name: str,
-        method: Method | None,
+        served: tuple[Service, str] | None,
         serialize: Callable[[Any], bytes] | None,
         parse: Callable[[bytes], Any] | None,
     ) -> None:
         self._name = name
-        self._method = method
+        self._served = served
         self._serialize = serialize or (lambda request: request)
         self._parse = parse or (lambda response: response)
 
-    def __call__(self, request: Any, *_: Any, **__: Any) -> Any:
+    def __call__(self, request: Any, timeout: float | None = None, *_: Any, **__: Any) -> Any:
         try:
-            if self._method is None:
+            if self._served is None:
                 raise RpcError(grpc.StatusCode.UNIMPLEMENTED, f"{self._name} is not served locally")
-            response = call(self._method, parse(self._method, self._serialize(request)))
+            service, name = self._served
+            _check_timeout(service, timeout)
+            method = service.methods[name]
+            response = call(method, parse(method, self._serialize(request)))
         except RpcError as error:
-            raise _LocalStatus(error.code, error.message) from error
+            raise _LocalStatus(error.code, error.message, _trailing_metadata(error)) from error
         return self._parse(response.SerializeToString())
 
-    def with_call(self, request: Any, *_: Any, **__: Any) -> tuple[Any, grpc.Call]:
-        return self(request), _LocalStatus(grpc.StatusCode.OK, "")
+    def with_call(
+        self, request: Any, timeout: float | None = None, *_: Any, **__: Any
+    ) -> tuple[Any, grpc.Call]:
+        return self(request, timeout), _LocalStatus(grpc.StatusCode.OK, "")
 
     def future(self, *_: Any, **__: Any) -> Any:
         raise _LocalStatus(grpc.StatusCode.UNIMPLEMENTED, "the local channel is synchronous")
@@ -193,9 +235,12 @@ class _LocalCall(grpc.UnaryUnaryMultiCallable):  # type: ignore[misc]  # grpc sh
 class _LocalStatus(grpc.RpcError, grpc.Call):  # type: ignore[misc]  # grpc ships no types
     """What the client libraries read off a finished or failed call."""
 
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+    def __init__(
+        self, code: grpc.StatusCode, message: str, metadata: tuple[tuple[str, bytes], ...] = ()
+    ) -> None:
         self._code = code
         self._message = message
+        self._metadata = metadata
         super().__init__(f"{code.name}: {message}")
 
     def code(self) -> grpc.StatusCode:
@@ -211,8 +256,8 @@ class _LocalStatus(grpc.RpcError, grpc.Call):  # type: ignore[misc]  # grpc ship
     def initial_metadata(self) -> tuple[()]:
         return ()
 
-    def trailing_metadata(self) -> tuple[()]:
-        return ()
+    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+        return self._metadata
 
     def is_active(self) -> bool:
         return False

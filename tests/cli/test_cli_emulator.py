@@ -1,5 +1,7 @@
 """`fantasm emulator` as a process: real clients, over real sockets, and every way in which it does not start."""
 
+import errno
+import io
 import itertools
 import json
 import os
@@ -9,7 +11,7 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import google.auth.transport.requests
@@ -22,6 +24,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from google.oauth2 import id_token
 
 from fantasm_gcp.cli.main import main
+from fantasm_gcp.cli.refusal import Refusal
 
 FREE = ("--datastore-port", "0", "--tasks-port", "0")
 HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -194,6 +197,9 @@ def test_a_query_without_its_index_is_refused_with_the_stanza(tmp_path, monkeypa
         monkeypatch.setenv("DATASTORE_EMULATOR_HOST", addresses["DATASTORE_EMULATOR_HOST"])
         with pytest.raises(exceptions.FailedPrecondition) as caught:
             ask()
+        pages = f"http://{addresses['DATASTORE_EMULATOR_HOST']}/datastore/"
+        assert f"pages      {pages}" in child.said
+        assert 'href="/datastore/"' in get(pages)
     stanza = INDEX_YAML.removeprefix("indexes:\n").strip()
     assert stanza in caught.value.message
     assert stanza in child.output
@@ -375,6 +381,17 @@ def test_a_taken_port_is_one_line(runner):
         result = runner.invoke(main, ["emulator", *arguments])
     assert 2 == result.exit_code
     assert f"fantasm: port {port} of 127.0.0.1 cannot be used (Address already in use): " in result.output
+
+
+def test_an_output_that_takes_nothing_is_one_line():
+    """A full disk behind it, for one; everything that was opened is closed."""
+
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with redirect_stdout(Full()), pytest.raises(Refusal, match="cannot go on: No space left"):
+        main(["emulator", "--memory", *FREE], standalone_mode=False)
 
 
 @pytest.mark.parametrize("file", ["queue.yaml", "index.yaml", "fsm.yaml"])

@@ -64,3 +64,20 @@ def test_other_signals_and_no_signal_do_not_count():
     assert [1] == handled
     assert handlers == {each: signal.getsignal(each) for each in handlers}
     assert -1 == signal.set_wakeup_fd(-1)
+
+
+def test_a_closed_terminal_ends_the_wait_unless_it_is_to_be_ignored():
+    """nohup has it ignored before the process begins, and it stays so."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with Stopping() as stopping:
+            stopping.begin()
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stopping.wait(PATIENCE)
+        assert signal.SIG_DFL == signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with Stopping() as stopping:
+            stopping.begin()
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stopping.asked
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -13,10 +13,14 @@ from typing import Any
 
 from fantasm_gcp.local.datastore import DatastoreServer
 from fantasm_gcp.local.datastore.routes import ROUTES as DATASTORE_ROUTES
-from fantasm_gcp.local.http import Door, HttpService, Route, Transcoder
+from fantasm_gcp.local.http import Door, HttpService, Transcoder
 from fantasm_gcp.local.rpc import Method, Service, serve
 from fantasm_gcp.local.tasks import Dispatcher, HttpDelivery, TasksServer
+from fantasm_gcp.local.tasks.firebase import FIREBASE_ROUTES, firebase_service
 from fantasm_gcp.local.tasks.routes import ROUTES as TASKS_ROUTES
+from fantasm_gcp.local.tasks.routes import in_beta3
+from fantasm_gcp.local.tasks.service_map import ServiceMap
+from fantasm_gcp.local.tasks.version_beta3 import beta3_service
 
 HOST = "127.0.0.1"
 PROJECT = "foreign"
@@ -134,9 +138,15 @@ def foreign_servers() -> Iterator[Servers]:
         datastore, tasks = DatastoreServer(), TasksServer(create_queues=False)
         closing.callback(datastore.close)
         closing.callback(tasks.close)
+        counted = _counted(tasks.service, calls)
         hosts = [
-            _open(closing, _counted(service, calls), routes)
-            for service, routes in ((datastore.service, DATASTORE_ROUTES), (tasks.service, TASKS_ROUTES))
+            _open(closing, HttpService(_counted(datastore.service, calls), DATASTORE_ROUTES)),
+            _open(
+                closing,
+                HttpService(counted, TASKS_ROUTES),
+                HttpService(beta3_service(counted, tasks), in_beta3(TASKS_ROUTES)),
+                HttpService(firebase_service(counted, ServiceMap(worker.url)), FIREBASE_ROUTES),
+            ),
         ]
         dispatcher = Dispatcher(tasks, HttpDelivery(worker.url), threads=4)
         dispatcher.start()
@@ -144,11 +154,11 @@ def foreign_servers() -> Iterator[Servers]:
         yield Servers(*hosts, worker, tasks, calls)
 
 
-def _open(closing: ExitStack, service: Service, routes: tuple[Route, ...]) -> str:
+def _open(closing: ExitStack, *services: HttpService) -> str:
     """Opens a port for gRPC and HTTP, as the emulator has, and answers its address."""
-    server, port = serve(service, HOST, 0)
+    server, port = serve([each.service for each in services], HOST, 0)
     closing.callback(lambda: server.stop(0).wait())
-    door = Door(HOST, 0, f"{HOST}:{port}", Transcoder([HttpService(service, routes)]))
+    door = Door(HOST, 0, f"{HOST}:{port}", Transcoder(services))
     closing.callback(door.close)
     return f"{HOST}:{door.port}"
 

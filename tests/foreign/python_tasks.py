@@ -101,7 +101,9 @@ def an_http_task_is_delivered_as_made(call: Call, servers: Servers) -> None:
     assert "Google-Cloud-Tasks" == got["headers"]["user-agent"]
     assert "The task no longer exists, though" in gone(call, task_name("h1"))
     again = {"parent": QUEUE, "task": http(servers, "/again", name=task_name("h1"))}
-    refused("ALREADY_EXISTS", "Requested entity already exists", lambda: call("create_task", **again))
+    refused(
+        "ALREADY_EXISTS", "a task with this name existed too recently", lambda: call("create_task", **again)
+    )
 
 
 def an_app_engine_task_is_delivered(call: Call, servers: Servers) -> None:

@@ -18,7 +18,7 @@ from fantasm_gcp.local.datastore.routes import ROUTES as DATASTORE_ROUTES
 from fantasm_gcp.local.http import Door, HttpService, Transcoder
 from fantasm_gcp.local.rpc import Service, serve
 from fantasm_gcp.local.tasks import TasksServer
-from fantasm_gcp.local.tasks.routes import LOCATION_ROUTES, ROUTES
+from fantasm_gcp.local.tasks.routes import LOCATION_ROUTES, OPERATION_ROUTES, ROUTES
 
 HOST = "127.0.0.1"
 
@@ -96,6 +96,7 @@ def application(tasks: TasksServer, datastore: DatastoreServer, fallback: Any = 
         [
             HttpService(tasks.service, ROUTES),
             HttpService(tasks.locations, LOCATION_ROUTES),
+            HttpService(tasks.operations, OPERATION_ROUTES),
             HttpService(datastore.service, DATASTORE_ROUTES),
         ],
         fallback,
@@ -103,7 +104,7 @@ def application(tasks: TasksServer, datastore: DatastoreServer, fallback: Any = 
 
 
 def services(tasks: TasksServer, datastore: DatastoreServer) -> list[Service]:
-    return [tasks.service, tasks.locations, datastore.service]
+    return [tasks.service, tasks.locations, tasks.operations, datastore.service]
 
 
 @contextmanager

@@ -86,7 +86,7 @@ VALID: dict[str, list[dict[str, Any]]] = {
     "Rollback": [{"projectId": "proj", "transaction": "AAEC"}],
     "AllocateIds": [{"projectId": "proj", "keys": [OPEN_KEY]}],
     "ReserveIds": [{"projectId": "proj", "keys": [{**KEY, "path": [{"kind": "K", "id": "7"}]}]}],
-    "ListQueues": [{"parent": LOCATION, "filter": "state: PAUSED", "pageSize": 2}],
+    "ListQueues": [{"parent": LOCATION, "filter": "state: PAUSED OR NOT purgeTime:*", "pageSize": 2}],
     "CreateQueue": [{"parent": LOCATION, "queue": {"name": f"{QUEUE}2", **LIMITS}}],
     "UpdateQueue": [{"queue": {"name": QUEUE, **LIMITS}, "updateMask": "rateLimits.maxDispatchesPerSecond"}],
     **{
@@ -103,6 +103,7 @@ VALID: dict[str, list[dict[str, Any]]] = {
     "UpdateCmekConfig": [{"cmekConfig": {"name": f"{LOCATION}/cmekConfig"}}],
     "GetLocation": [{"name": LOCATION}],
     "ListLocations": [{"name": "projects/proj", "pageSize": 1}],
+    "GetOperation": [{"name": f"{LOCATION}/operations/1"}],
 }
 NUMBERS = [0, 1, -1, 2, 7, 100, 1000, 2**31 - 1, -(2**31), 2**63 - 1, -(2**63), 253_402_300_800, 10**9]
 

@@ -154,7 +154,7 @@ def test_an_update_resets_the_burst(server: TasksServer, client: Client) -> None
         update_mask={"paths": ["retry_config.max_attempts"]},
     )
 
-    assert queue_named(client, "blue").rate_limits.max_burst_size == 1
+    assert queue_named(client, "blue").rate_limits.max_burst_size == 10
 
 
 def test_declaring_again_changes_what_the_file_changes(server: TasksServer, client: Client) -> None:

@@ -164,6 +164,33 @@ def test_http_1_0_is_answered_until_the_connection_ends(opened: Served) -> None:
     assert b"onetwo" == answer.partition(b"\r\n\r\n")[2]
 
 
+def test_who_speaks_http_1_0_need_not_name_the_host(pages: Pages) -> None:
+    """A load balancer's check is answered under the address at which it asked."""
+
+    def name(environ: dict[str, Any], start: Start) -> Any:
+        start("200 OK", [])
+        return [environ.get("HTTP_HOST", "nobody").encode()]
+
+    with both(fallback=name) as opened:
+        assert opened.raw(b"GET / HTTP/1.0\r\n\r\n").endswith(f"\r\n\r\n{opened.address}".encode())
+        assert opened.raw(b"GET / HTTP/1.0\r\nHost: me\r\n\r\n").endswith(b"\r\n\r\nme")
+        assert opened.raw(b"GET / HTTP/1.1\r\n\r\n", end=True).count(b"nobody")
+
+
+def test_a_client_may_ask_often_whether_the_server_is_there(opened: Served) -> None:
+    """gRPC's own limit is two pings in five minutes, after which it closes the connection (RFC 9113, 6.7)."""
+    settings, acknowledged = b"\0\0\0\4\0\0\0\0\0", b"\0\0\x08\6\1\0\0\0\0"
+    with connect(opened) as sock:
+        sock.sendall(PREFACE + settings)
+        for number in range(8):
+            ping = b"ping %03d" % number
+            sock.sendall(b"\0\0\x08\6\0\0\0\0\0" + ping)
+            said = b""
+            while acknowledged + ping not in said:
+                said += sock.recv(65536)
+            assert b"too_many_pings" not in said
+
+
 def test_head_has_no_body(opened: Served) -> None:
     """But the headers of the body; the connection goes on."""
     answer = opened.raw(b"HEAD / HTTP/1.1\r\n\r\nHEAD /none HTTP/1.1\r\n\r\n")
@@ -216,6 +243,11 @@ def test_what_the_application_answers_with_is_closed(opened: Served, pages: Page
         (b"GET / HTTP/1.1\r\nA: " + b"b" * 70_000 + b"\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
         (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 400),
+        (b"GET / HTTP/1.1\r\nHost: here\r\nContent-Length : 1\r\n\r\nx", 400),
+        (b"GET / HTTP/1.1\r\n Host: here\r\n\r\n", 400),
+        (b"DELETE / HTTP/1.1\r\nHost: here\r\n", 400),
+        (b"DELETE / HTTP/1.1\r\nHost: he", 400),
+        (b"DELETE / HTTP/1.1", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\nx", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
@@ -324,6 +356,21 @@ def test_busy_connections_are_not_ended_for_new_ones(pages: Pages) -> None:
             assert b"" == read_all(refused)
         pages.go_on.set()
         assert read_all(sock).endswith(b"ok")
+
+
+def test_headers_that_never_come_make_room_for_new_connections(pages: Pages) -> None:
+    """Each of them holds a thread, and would for twenty seconds."""
+    patience = Patience(prompt=0)
+    with both(fallback=pages, limit=3, patience=patience) as opened:
+        crowd = [connect(opened) for _ in range(3)]
+        for sock in crowd:
+            sock.sendall(b"GET / HTTP/1.1\r\nA: b\r\n")
+        while [True] * 3 != [each.reading_since is not None for each in list(opened.door._served)]:
+            pass
+        for _ in range(3):
+            assert 200 == opened.send("GET", "/").status
+        for sock in crowd:
+            sock.close()
 
 
 def test_slow_peers_are_let_go(pages: Pages) -> None:

@@ -16,7 +16,7 @@ from http_support import Served, both, grpc_channel
 from tasks_support import client_over, refusal
 
 from fantasm_gcp.local.datastore.routes import ROUTES as DATASTORE_ROUTES
-from fantasm_gcp.local.tasks.routes import LOCATION_ROUTES, ROUTES
+from fantasm_gcp.local.tasks.routes import LOCATION_ROUTES, OPERATION_ROUTES, ROUTES
 
 LOCATION = "projects/proj/locations/here"
 QUEUE = f"{LOCATION}/queues/work"
@@ -132,6 +132,31 @@ def test_locations_are_those_of_queues_and_any_that_is_asked_for(opened: Served,
         assert "INVALID_ARGUMENT" == refusal(lambda: wired.get_location({"name": "here"}))[0]
 
 
+def test_a_refusal_has_the_same_details_over_rest(tasks: Any) -> None:
+    """In the form that JSON has for a message of any type."""
+    with pytest.raises(exceptions.BadRequest) as caught:
+        tasks.get_task(name=f"{QUEUE}/tasks/not a valid id")
+    [detail] = caught.value.details
+    descriptions = [link["description"] for link in detail["links"]]
+    assert ("type.googleapis.com/google.rpc.Help", ["Definition of task ID"]) == (
+        detail["@type"],
+        descriptions,
+    )
+
+
+def test_the_operation_of_a_batch_is_there_to_be_looked_at(opened: Served, tasks: Any) -> None:
+    """By its name, over REST and over gRPC, until a reset; another one is not."""
+    requests = [{"parent": QUEUE, "task": {"http_request": {"url": "http://worker.example/"}}}]
+    made = tasks.batch_create_tasks(request={"parent": QUEUE, "requests": requests}).operation
+    with grpc_channel(opened) as channel:
+        wired = client_over(channel)
+        for client in (tasks, wired):
+            assert made == client.get_operation({"name": made.name})
+        assert "NOT_FOUND" == refusal(lambda: wired.get_operation({"name": f"{made.name}0"}))[0]
+        opened.tasks.reset()
+        assert "NOT_FOUND" == refusal(lambda: wired.get_operation({"name": made.name}))[0]
+
+
 def test_a_refusal_has_the_same_words_over_rest(tasks: Any) -> None:
     """And the exception that users catch."""
     task = {"name": f"{QUEUE}/tasks/a", **HTTP_TASK}
@@ -214,6 +239,7 @@ def test_every_method_of_datastore_has_a_route(opened: Served) -> None:
     assert set(opened.datastore.service.methods) == {route.method for route in DATASTORE_ROUTES}
     assert set(opened.tasks.service.methods) == {route.method for route in ROUTES}
     assert set(opened.tasks.locations.methods) == {route.method for route in LOCATION_ROUTES}
+    assert set(opened.tasks.operations.methods) == {route.method for route in OPERATION_ROUTES}
 
 
 def test_the_project_of_the_path_counts(opened: Served) -> None:

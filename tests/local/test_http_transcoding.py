@@ -170,9 +170,9 @@ def test_a_query_fills_fields_of_fields(echo: Echo) -> None:
     [
         ("nothing=1", "Unknown name \"nothing\": Cannot bind query parameter. Field 'nothing' could not be found in request message."),
         ("pageSize.a=1", "Cannot bind query parameter."),
-        ("pageSize=x", "pageSize"),
+        ("pageSize=x", "Invalid value at 'page_size' (TYPE_INT32), \"x\""),
         ("pageSize=1&page_size=2", "there twice"),
-        ("pageSize=99999999999", "pageSize"),
+        ("pageSize=99999999999", "'page_size' (TYPE_INT32)"),
         ("filter=%ff", "nothing"),
         ("&".join("a=1" for _ in range(1001)), "more than 1000 parameters"),
         ("alt=xml", "'alt'"),
@@ -225,6 +225,28 @@ def test_a_body_that_is_no_such_json_is_refused(echo: Echo, body: bytes, reason:
     message = echo.refused("POST", TASKS, body)
     assert reason in message
     assert 700 > len(message)
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ({"name": 5}, "'task.name' (TYPE_STRING), 5"),
+        ({"httpRequest": {"httpMethod": "FOO"}}, "'task.http_request.http_method' (type.googleapis.com/google.cloud.tasks.v2.HttpMethod), \"FOO\""),
+        ({"httpRequest": {"headers": {"a": 1}}}, "'task.http_request.headers[a]' (TYPE_STRING), 1"),
+        ({"httpRequest": 5}, "'task.http_request' (type.googleapis.com/google.cloud.tasks.v2.HttpRequest), 5"),
+        ({"httpRequest": {"body": 5}}, "'task.http_request.body' (TYPE_BYTES), 5"),
+        ({"dispatchCount": "x"}, "'task.dispatch_count' (TYPE_INT32), \"x\""),
+        ({"dispatchCount": 1.5}, "'task.dispatch_count' (TYPE_INT32), 1.5"),
+        ({"dispatchCount": True}, "'task.dispatch_count' (TYPE_INT32), true"),
+        ({"scheduleTime": "+P1D"}, "'task.schedule_time' (type.googleapis.com/google.protobuf.Timestamp), Field 'scheduleTime', Illegal timestamp format; timestamps must end with 'Z' or have a valid timezone offset."),
+        ({"dispatch_deadline": "7"}, "'task.dispatch_deadline' (type.googleapis.com/google.protobuf.Duration), Field 'dispatch_deadline', Illegal duration format; duration must end with 's'"),
+        ({"name": 5, "view": "ALL"}, "'task.name' (TYPE_STRING), 5\nInvalid value at 'task.view' (type.googleapis.com/google.cloud.tasks.v2.Task.View), \"ALL\""),
+    ],
+)  # fmt: skip
+def test_a_value_that_does_not_fit_is_told_in_googles_words(echo: Echo, task: Any, words: str) -> None:
+    """Where it is, by the names of the proto, what it should be and what it is; every one of them."""
+    said = echo.refused("POST", TASKS, json.dumps({"task": task}).encode())
+    assert f"Invalid value at {words}" == said
 
 
 def test_other_media_types_are_refused(echo: Echo) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -149,6 +150,24 @@ def test_moving_the_clock_wakes_who_waits(client: Client, server: TasksServer) -
     waiter.join(PATIENCE)
 
     assert [True] == answers
+
+
+def test_who_waits_sees_that_the_machine_slept(client: Client, server: TasksServer, clock: Clock) -> None:
+    """Time goes on while a machine sleeps, and what threads wait by does not: it is looked at now and then."""
+    client.create_task(parent=QUEUE, task=http_task(schedule_time=at(START + 3600)))
+    server.look_again = 0.001
+
+    def sleep() -> None:
+        with server._state.lock:
+            clock.advance(7200)
+
+    sleeping = threading.Thread(target=sleep)
+    began = time.monotonic()
+    with server._state.lock:  # held until the wait lets go of it
+        sleeping.start()
+        assert server.wait(PATIENCE)
+    assert time.monotonic() - began < PATIENCE
+    sleeping.join()
 
 
 def test_an_attempt_took_as_long_as_it_took(client: Client, server: TasksServer, clock: Clock) -> None:

@@ -265,9 +265,8 @@ def test_what_waits_in_a_paused_queue_is_idle_unless_all_is_asked_for(
 
 def test_a_queue_that_waits_for_its_rate_is_not_idle(client: Client, server: TasksServer) -> None:
     """Its task is due and will begin by itself."""
-    client.create_queue(
-        parent=LOCATION, queue={"name": QUEUE, "rate_limits": {"max_dispatches_per_second": 1}}
-    )
+    limits = {"max_dispatches_per_second": 1, "max_burst_size": 1}
+    server.declare_queue(tasks_v2.Queue(name=QUEUE, rate_limits=limits))
     create(client, "one", "two")
     server.finish(lease(server), DONE)
 

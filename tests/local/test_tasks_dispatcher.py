@@ -62,7 +62,7 @@ def test_what_was_waiting_and_what_comes_is_delivered(server: TasksServer) -> No
     assert server.depth() == 0
 
 
-def test_any_exception_is_no_answer(server: TasksServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_any_exception_is_a_worker_not_reached(server: TasksServer, caplog: pytest.LogCaptureFixture) -> None:
     """Even one that would end the process: the thread goes on, and the log says what it was."""
     worker = Worker(4, None, OSError("refused"), SystemExit(3))
     client_of(server).create_task(parent=QUEUE, task=http_task("one", retry_config=AT_ONCE))
@@ -78,7 +78,8 @@ def test_any_exception_is_no_answer(server: TasksServer, caplog: pytest.LogCaptu
         "2",
         "3",
     ]
-    assert {"504"} == {delivery.headers["X-CloudTasks-TaskPreviousResponse"] for delivery in worker.seen[1:]}
+    previous = [delivery.headers["X-CloudTasks-TaskPreviousResponse"] for delivery in worker.seen[1:]]
+    assert ["504", "0", "0"] == previous
     levels = [(record.levelname, record.getMessage().partition(" in ")[0]) for record in caplog.records]
     assert levels == [
         ("WARNING", "work/one attempt 1: no answer"),
@@ -125,6 +126,31 @@ def test_stopping_waits_for_what_is_in_flight(server: TasksServer) -> None:
     leave.set()
     assert dispatcher.stop(PATIENCE)
     assert ([task_name("two")], 1) == (server.due(), server.depth())
+
+
+def test_a_queue_whose_worker_hangs_does_not_hold_up_the_others(server: TasksServer) -> None:
+    """Of four threads it takes three; another queue has its attempt, and then the next."""
+    client = client_of(server)
+    let_go = threading.Event()
+    others = Worker(2)
+
+    def deliver(delivery: Delivery) -> Response | None:
+        if delivery.url.endswith("/hang"):
+            let_go.wait(PATIENCE)
+            return Response(200)
+        return others(delivery)
+
+    for _ in range(12):
+        client.create_task(parent=QUEUE, task={"http_request": {"url": "http://worker.example/hang"}})
+    dispatcher = Dispatcher(server, deliver, threads=4)
+    dispatcher.start()
+    for _ in range(2):
+        client.create_task(parent=f"{QUEUE}-other", task=http_task())
+    assert others.done.wait(PATIENCE)
+    assert 3 == sum(each.task.startswith(f"{QUEUE}/") for each in server.attempts_in_flight())
+    let_go.set()
+    assert server.wait_idle(PATIENCE)
+    assert dispatcher.stop(PATIENCE)
 
 
 def test_a_dispatcher_can_be_started_again(server: TasksServer) -> None:

@@ -94,6 +94,39 @@ def test_an_app_engine_target_counts_every_answer(
 
 
 @pytest.mark.parametrize(
+    ("task", "prefix", "expected"),
+    [
+        (http_task("one"), "X-CloudTasks-", ("1", "0", "0", "")),
+        (app_engine_task("one"), "X-AppEngine-", ("1", "0", "0", "Instance Unavailable")),
+    ],
+)
+def test_a_worker_that_was_not_reached_is_told_from_one_that_was_late(
+    client: Client,
+    server: TasksServer,
+    clock: Clock,
+    task: dict[str, Any],
+    prefix: str,
+    expected: tuple[str | None, ...],
+) -> None:
+    """Response 0 for both kinds of target; a real HTTP task has that beside 25 retries and 0 executions."""
+    client.create_task(parent=QUEUE, task=task)
+    server.finish(lease(server, clock), None, "ConnectionError: nobody answers")
+
+    assert expected == varying(lease(server, clock).delivery, prefix)
+
+
+def test_a_fault_without_an_answer_is_a_worker_that_was_late(
+    client: Client, server: TasksServer, clock: Clock
+) -> None:
+    """Also when the worker it called could not be reached."""
+    client.create_task(parent=QUEUE, task=http_task("one"))
+    server.fail_next(status=None, reach=True)
+    server.finish(lease(server, clock), None, "ConnectionError: nobody answers")
+
+    assert ("1", "0", "504", "") == varying(lease(server, clock).delivery, "X-CloudTasks-")
+
+
+@pytest.mark.parametrize(
     ("task", "prefix", "agent"),
     [
         (http_task("one"), "X-CloudTasks-", "Google-Cloud-Tasks"),
@@ -203,7 +236,7 @@ def test_a_token_that_names_no_audience_and_no_scope_has_the_default(
 def test_headers_keep_their_case_and_those_of_the_service_are_overridden(
     client: Client, server: TasksServer, clock: Clock
 ) -> None:
-    """A stored task shows what its worker will see; an HTTP target gets no Content-Type by default."""
+    """An HTTP target gets no Content-Type by default; App Engine's agent is appended to that of a task."""
     given = {
         "content-type": "text/plain",
         "user-agent": "mine",
@@ -225,7 +258,7 @@ def test_headers_keep_their_case_and_those_of_the_service_are_overridden(
         "content-type": "text/plain",
         "X-MiXed": "Kept",
         "Content-Length": "3",
-        "User-Agent": "AppEngine-Google; (+http://code.google.com/appengine)",
+        "User-Agent": "mine AppEngine-Google; (+http://code.google.com/appengine)",
         "x-cloudtasks-taskname": "forged",
     } == own
     assert "forged" not in {by_http["X-CloudTasks-TaskName"], by_app_engine["X-AppEngine-TaskName"]}

@@ -210,6 +210,80 @@ def test_a_body_is_shown_in_part_and_given_whole(
     )
 
 
+def test_what_cannot_be_seen_is_written_out(client: Client, server: TasksServer, web: FlaskClient) -> None:
+    """Controls and changes of direction in a URL, a header, a body and an answer; zeros make a body binary."""
+    hidden = "a\u202eb\x1b[31m"
+    request = {"url": f"http://worker.example/?{hidden}", "headers": {"X-Mine": "a\u202eb"}}
+    create(client, "text", http_request={**request, "body": hidden.encode()})
+    create(client, "bytes", http_request={"url": "http://worker.example/", "body": b"a\x00b"})
+    attempt = server.lease()
+    assert attempt is not None
+    server.finish(attempt, Response(500, body=f"failed: {hidden}".encode()))
+
+    html = web.get("/tasks/work/text").text
+    assert [] == re.findall("[\x00-\x08\x0b-\x1f\u202a-\u202e]", html + web.get("/queues/work").text)
+    for words in ("/?a\\u202eb\\u001b[31m", "X-Mine: a\\u202eb", ">a\\u202eb\\u001b[31m</pre>"):
+        assert words in html
+    assert ">61 00 62</pre>" in web.get("/tasks/work/bytes").text
+
+
+def test_a_failure_shows_what_the_worker_said(client: Client, server: TasksServer, web: FlaskClient) -> None:
+    """The beginning of its answer in one line, in the API too; what a success said is of no interest."""
+    create(client, "bad", "good")
+    for response in (Response(422, body=b'{"error":\n "no <b>"}' + b"x" * 4000), Response(200, body=b"fine")):
+        attempt = server.lease()
+        assert attempt is not None
+        server.finish(attempt, response)
+
+    ended = web.get("/api/attempts").json["ended"]  # type: ignore[index]  # it is an object
+    assert ["", '{"error": "no <b>"}xxx', 300] == [
+        ended[0]["reason"],
+        ended[1]["reason"][:22],
+        len(ended[1]["reason"]),
+    ]
+    assert "{&#34;error&#34;: &#34;no &lt;b&gt;&#34;}xxx" in web.get("/tasks/work/bad").text
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [
+        (
+            {"oidc_token": {"service_account_email": "a@b.example", "audience": "x<y"}},
+            "a@b.example for x&lt;y",
+        ),
+        ({"oidc_token": {"service_account_email": "a@b.example"}}, "a@b.example, for its URL"),
+        ({"oauth_token": {"service_account_email": "a@b.example"}}, "OAuth, a@b.example"),
+        ({}, ""),
+    ],
+)
+def test_a_task_shows_its_token_and_its_deadline(
+    client: Client, web: FlaskClient, token: dict[str, Any], words: str
+) -> None:
+    """Whose it is and for whom: what a receiver that refuses it wants to see."""
+    target = {
+        "url": "https://googleapis.com/x" if "oauth_token" in token else "http://worker.example/",
+        **token,
+    }
+    create(client, "one", http_request=target, dispatch_deadline={"seconds": 30})
+
+    html = web.get("/tasks/work/one").text
+    assert words in html
+    assert bool(token) is ("<dt>Token</dt>" in html)
+    assert "<dt>Deadline of an attempt</dt><dd>30 s</dd>" in html
+
+
+def test_queues_of_several_projects_are_told_apart(client: Client, web: FlaskClient) -> None:
+    """By project and location, which are left out as long as all have the same."""
+    create(client, "one")
+    assert LOCATION not in re.sub("<.*?>", "", web.get("/").text)
+
+    elsewhere = "projects/another/locations/us-east1"
+    client.create_task(parent=f"{elsewhere}/queues/work", task=http_task())
+
+    words = re.sub("<.*?>", "", web.get("/").text)
+    assert (1, 1) == (words.count(LOCATION), words.count(elsewhere))
+
+
 def test_a_task_that_is_over_shows_what_is_remembered(
     client: Client, server: TasksServer, web: FlaskClient
 ) -> None:

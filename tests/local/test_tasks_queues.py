@@ -331,24 +331,14 @@ def test_a_page_that_ends_with_the_last_queue_has_no_next(client: Client) -> Non
     assert [page.next_page_token for page in pages] == [""]
 
 
-def test_queues_are_filtered_by_state(client: Client) -> None:
-    """The other filters of the real service are refused, not ignored."""
-    create(client)
-    create(client, f"{LOCATION}/queues/still")
-    client.pause_queue(name=f"{LOCATION}/queues/still")
+@pytest.mark.parametrize(
+    ("rate", "burst"), [(0.25, 10), (1, 10), (5, 10), (50, 10), (51, 10), (100, 20), (500, 100)]
+)
+def test_the_burst_goes_with_the_rate(client: Client, rate: float, burst: int) -> None:
+    """As queues of the real service show it for the rates 0.25, 1, 5 and 500."""
+    limits = create(client, rate_limits={"max_dispatches_per_second": rate}).rate_limits
 
-    def listed(text: str) -> list[str]:
-        return [
-            q.name.rpartition("/")[2]
-            for q in client.list_queues(request={"parent": LOCATION, "filter": text})
-        ]
-
-    assert (
-        listed("state: PAUSED"),
-        listed("state = RUNNING"),
-        listed("state!=PAUSED"),
-    ) == (["still"], ["work"], ["work"])
-    assert refusal(lambda: listed("purge_time > 0"))[0] == "INVALID_ARGUMENT"
+    assert burst == limits.max_burst_size
 
 
 def test_a_bad_page_request_is_refused(client: Client) -> None:
@@ -369,9 +359,30 @@ def test_a_bad_page_request_is_refused(client: Client) -> None:
         code(client.list_tasks, parent=QUEUE, page_size=-1),
         code(client.list_tasks, parent=QUEUE, page_token="é"),
         code(client.list_tasks, parent=f"{QUEUE}2", page_token=token),
+        code(client.list_tasks, parent=QUEUE, page_token=f"{token}{token}"),
     ]
 
-    assert wrong == ["INVALID_ARGUMENT"] * 7
+    assert wrong == ["INVALID_ARGUMENT"] * 8
+
+
+def test_a_page_token_is_for_one_filter_and_two_hours(client: Client, clock: Clock) -> None:
+    """It is an error to switch the filter while iterating, and to come back too late."""
+    for n in range(3):
+        create(client, f"{LOCATION}/queues/q{n}")
+    running = {"parent": LOCATION, "page_size": 1, "filter": "state=RUNNING"}
+    token = client.list_queues(request=running).next_page_token
+    refused = [{**running, "filter": "state=PAUSED"}, {**running, "filter": ""}]
+
+    codes = [
+        refusal(partial(client.list_queues, request={**asked, "page_token": token}))[0] for asked in refused
+    ]
+    clock.advance(7200)
+    [second] = client.list_queues(request={**running, "page_token": token}).queues[:1]
+    clock.advance(0.001)
+
+    assert (["INVALID_ARGUMENT"] * 2, f"{LOCATION}/queues/q1") == (codes, second.name)
+    late = refusal(lambda: client.list_queues(request={**running, "page_token": token}))
+    assert late[0] == "INVALID_ARGUMENT"
 
 
 def test_a_routing_override_decides_over_the_tasks_own(client: Client, server: TasksServer) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from google.cloud import tasks_v2
 from google.protobuf.duration_pb2 import Duration
 from tasks_support import LOCATION, QUEUE, START, Client, Clock, http_task, refusal, task_name
 
@@ -239,12 +240,12 @@ def test_a_forced_lease_disregards_schedule_and_pause(
 
 
 def test_a_queue_begins_no_more_than_its_rate(client: Client, server: TasksServer, clock: Clock) -> None:
-    """At 10 per second: a burst of two, then one each tenth of a second, successes and failures alike."""
+    """At 10 per second: a burst of ten, then one each tenth of a second, successes and failures alike."""
     limits = {"max_dispatches_per_second": 10}
     client.create_queue(parent=LOCATION, queue={"name": QUEUE, "rate_limits": limits})
-    create(client, *"abcde")
+    create(client, *"abcdefghijklm")
 
-    assert begin_times(server, clock, DONE) == [0, 0, 0.1, 0.2, 0.3]
+    assert begin_times(server, clock, DONE) == [0] * 10 + [0.1, 0.2, 0.3]
 
 
 def test_a_queue_without_tokens_holds_back_no_other(
@@ -252,9 +253,8 @@ def test_a_queue_without_tokens_holds_back_no_other(
 ) -> None:
     """The other queue's later task goes first, and by name the same law holds."""
     slow = f"{LOCATION}/queues/slow"
-    client.create_queue(
-        parent=LOCATION, queue={"name": slow, "rate_limits": {"max_dispatches_per_second": 1}}
-    )
+    limits = {"max_dispatches_per_second": 1, "max_burst_size": 1}
+    server.declare_queue(tasks_v2.Queue(name=slow, rate_limits=limits))
     create(client, "a", "b", queue=slow)
     clock.advance(1)
     create(client, "c")
@@ -359,6 +359,55 @@ def test_the_last_attempt_is_shown_as_it_went(client: Client, server: TasksServe
     server.finish(attempt, None)
     task = client.get_task(name=task_name("one"))
     assert (task.last_attempt.response_status.code, task.response_count) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("response", "reason", "code", "message", "responses"),
+    [
+        (None, "", 4, "DEADLINE_EXCEEDED(4): HTTP status code 504", 0),
+        (None, "nobody listens", 2, "UNKNOWN(2): HTTP status code 0", 0),
+        (Response(302), "", 2, "UNKNOWN(2): HTTP status code 302", 1),
+        (Response(400), "", 3, "INVALID_ARGUMENT(3): HTTP status code 400", 1),
+        (Response(405), "", 9, "FAILED_PRECONDITION(9): HTTP status code 405", 1),
+        (Response(409), "", 10, "ABORTED(10): HTTP status code 409", 1),
+        (Response(500), "", 13, "INTERNAL(13): HTTP status code 500", 1),
+        (Response(502), "", 13, "INTERNAL(13): HTTP status code 502", 1),
+        (Response(504), "", 4, "DEADLINE_EXCEEDED(4): HTTP status code 504", 1),
+    ],
+)
+def test_a_failure_has_the_code_of_its_status(
+    client: Client,
+    server: TasksServer,
+    response: Response | None,
+    reason: str,
+    code: int,
+    message: str,
+    responses: int,
+) -> None:
+    """As recordings show those of 0, 405, 500 and 504; what does not get through is no response."""
+    create(client, "one")
+    server.finish(lease(server), response, reason)
+
+    task = client.get_task(name=task_name("one"))
+    status = task.last_attempt.response_status
+    assert (code, message, responses) == (status.code, status.message, task.response_count)
+
+
+@pytest.mark.parametrize(
+    ("asked", "begins"),
+    [({}, 2), ({"max_retry_duration": Duration(seconds=1, nanos=999_999_999)}, 2)],
+)
+def test_a_retry_duration_counts_in_whole_seconds(
+    client: Client, server: TasksServer, clock: Clock, asked: dict[str, Any], begins: int
+) -> None:
+    """Of a queue and of a task: a second, reached by the second attempt, and not almost two."""
+    retry = {"max_attempts": 1, "min_backoff": Duration(seconds=1), "max_backoff": Duration(seconds=1)}
+    of_queue = {**retry, "max_retry_duration": Duration(seconds=1, nanos=500_000_000)}
+    client.create_queue(parent=LOCATION, queue={"name": QUEUE, "retry_config": of_queue})
+    create(client, "one", **({"retry_config": asked} if asked else {}))
+
+    shown = client.get_queue(name=QUEUE).retry_config.max_retry_duration
+    assert (1, begins) == (shown.total_seconds(), len(begin_times(server, clock)))
 
 
 def test_a_reset_forgets_everything(client: Client, server: TasksServer) -> None:

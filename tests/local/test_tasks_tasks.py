@@ -394,7 +394,10 @@ def test_a_deleted_name_stays_taken_for_a_day(client: Client, clock: Clock) -> N
     client.delete_task(name=task_name("one"))
 
     clock.advance(86_400 - 0.000_001)
-    assert refusal(lambda: create(client, http_task("one")))[0] == "ALREADY_EXISTS"
+    assert refusal(lambda: create(client, http_task("one"))) == (
+        "ALREADY_EXISTS",
+        "The task cannot be created because a task with this name existed too recently.",
+    )
     assert refusal(lambda: client.get_task(name=task_name("one"))) == ("NOT_FOUND", GONE)
     clock.advance(0.000_001)
     assert refusal(lambda: client.get_task(name=task_name("one"))) == (

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import grpc
 import pytest
-from google.api_core.exceptions import AlreadyExists
+from google.api_core.exceptions import AlreadyExists, InvalidArgument
 from tasks_support import (
     LOCATION,
     QUEUE,
@@ -62,6 +64,39 @@ def test_a_refusal_keeps_its_code_and_words_over_the_wire(wired: Client) -> None
     with pytest.raises(AlreadyExists, match="Requested entity already exists"):
         wired.create_task(parent=QUEUE, task=http_task("one"))
     assert refusal(lambda: wired.get_iam_policy(request={"resource": QUEUE}))[0] == "UNIMPLEMENTED"
+
+
+def test_a_call_that_would_wait_too_long_is_refused(server: TasksServer, wired: Client) -> None:
+    """Above 30 s, in the words of the real service, over the wire and in one process; none is let through."""
+    for client in (wired, client_of(server)):
+        code, words = refusal(partial(client.create_queue, parent=LOCATION, timeout=60))
+        date = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}-0[78]:00"
+        expected = rf"The request deadline is {date}\. The deadline cannot be more than 30s in the future\."
+        assert (code, True) == ("INVALID_ARGUMENT", re.fullmatch(expected, words) is not None)
+        client.create_task(parent=QUEUE, task=http_task(), timeout=30)
+        client.create_task(parent=QUEUE, task=http_task(), timeout=None)
+
+
+def test_a_wrong_name_comes_with_a_link_to_what_is_right(server: TasksServer, wired: Client) -> None:
+    """The detail that recordings of the real service have; over the wire and in one process."""
+    where = "https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues"
+    for client in (wired, client_of(server)):
+        found = []
+        for call in (
+            partial(client.get_queue, name="work"),
+            partial(client.create_task, parent=QUEUE, task=http_task("not a valid id")),
+            partial(client.create_task, parent=QUEUE, task={}),
+        ):
+            with pytest.raises(InvalidArgument) as caught:
+                call()
+            found.append(
+                [(link.description, link.url) for each in caught.value.details for link in each.links]
+            )
+        assert [
+            [("Definition of queue name", f"{where}#Queue.FIELDS.name")],
+            [("Definition of task ID", f"{where}.tasks#Task.FIELDS.name")],
+            [],
+        ] == found
 
 
 def test_the_largest_task_passes_the_wire(wired: Client) -> None:

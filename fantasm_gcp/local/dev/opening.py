@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from fantasm_gcp.errors import FantasmError
@@ -24,7 +24,8 @@ class Opening:
     ``host`` is the address they listen at, the ports are 0 for free ones, and ``names`` are host names under
     which they answer beside those of this machine. ``pessimistic`` and what is about indexes are as for
     :class:`DatastoreServer`, ``create_queues`` as for :class:`TasksServer`, ``issuer`` is who signs the
-    tokens that tasks carry.
+    tokens that tasks carry. ``services`` is where the services of App Engine are, or where firebase-admin's
+    functions are; None when its tasks have to say so themselves.
     """
 
     host: str = HOST
@@ -36,3 +37,4 @@ class Opening:
     require_indexes: bool = True
     create_queues: bool = True
     issuer: str = GOOGLE_ISSUER
+    services: Mapping[str, str] | None = None

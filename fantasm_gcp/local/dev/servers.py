@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,12 +16,14 @@ from fantasm_gcp.local.datastore.committing import MAX_WAITING
 from fantasm_gcp.local.dev.configuration import StartQueues
 from fantasm_gcp.local.dev.front import build_datastore_front, build_tasks_front
 from fantasm_gcp.local.dev.opening import HOST, OpenError, Opening
+from fantasm_gcp.local.dev.unusable import explain_file, explain_port
 from fantasm_gcp.local.http import Door
 from fantasm_gcp.local.http.application import Wsgi
 from fantasm_gcp.local.rpc import WORKERS, LocalChannel, Service, serve
 from fantasm_gcp.local.tasks import Deliver, Dispatcher, TasksServer
 from fantasm_gcp.local.tasks.queue_yaml import QUEUE_YAML_TOMBSTONE
 from fantasm_gcp.local.tasks.tokens import Issuer
+from fantasm_gcp.local.tasks.version_beta3 import beta3_service
 
 DATASTORE_FILE = "datastore.sqlite"
 TASKS_FILE = "tasks.sqlite"
@@ -73,8 +74,11 @@ class LocalServers:
             if tasks:
                 self._tasks = _open_tasks(directory, opening)
                 undo.callback(self._tasks.close)
-                front = build_tasks_front(self._tasks, self.issuer, opening.names)
-                services = [self._tasks.service, self._tasks.locations]
+                front = build_tasks_front(
+                    self._tasks, self.issuer, opening.names, self._datastore, opening.services
+                )
+                services = [self._tasks.service, self._tasks.locations, self._tasks.operations]
+                services.append(beta3_service(self._tasks.service, self._tasks))
                 self.tasks_host = self._serve(services, front, opening.tasks_port)
             self._closing = undo.pop_all()
 
@@ -86,10 +90,7 @@ class LocalServers:
             door = Door(host, port, f"{HOST}:{inner}", front)
         except OSError as error:
             server.stop(None)
-            raise OpenError(
-                f"port {port} of {host} cannot be used ({_plainly(error)}): stop what listens there, "
-                "or choose another port, 0 for a free one"
-            ) from error
+            raise explain_port(host, port, error) from error
         self._closing.callback(door.close)
         # Stopped first, while calls in flight can still be answered through the door.
         self._closing.callback(lambda: server.stop(_GRACE).wait(_STOP_SECONDS))
@@ -171,36 +172,13 @@ def _open_datastore(directory: Path | None, opening: Opening) -> DatastoreServer
             indexes=opening.indexes,
             require_indexes=opening.require_indexes,
         )
-    except OSError as error:
-        raise _refused(path, error) from error
-    except (ValueError, sqlite3.Error) as error:
-        raise OpenError(f"{path} cannot be used: {error}") from error
+    except (OSError, ValueError, sqlite3.Error) as error:
+        raise explain_file(path, error) from error
 
 
 def _open_tasks(directory: Path | None, opening: Opening) -> TasksServer:
     path = None if directory is None else directory / TASKS_FILE
     try:
         return TasksServer(path, create_queues=opening.create_queues)
-    except OSError as error:
-        raise _refused(path, error) from error
-    except (SettingsError, sqlite3.Error) as error:
-        raise OpenError(f"{path} cannot be used: {error}") from error
-
-
-def _plainly(error: OSError) -> str:
-    """What the system calls an error; the standard library may have added to it."""
-    return os.strerror(error.errno) if error.errno else str(error)
-
-
-def _refused(path: Path | None, error: OSError) -> OpenError:
-    """What stands in the way of a file; in use is by far the most frequent."""
-    if path is None:
-        return OpenError(f"a database in memory cannot be used: {error}")
-    if not os.access(path.parent, os.W_OK):
-        return OpenError(f"the data directory {path.parent} is not writable")
-    if "locked" in str(error):
-        return OpenError(
-            f"the data in {path.parent} is in use, perhaps by another fantasm dev or fantasm emulator: "
-            "stop that one, or choose another directory with --data"
-        )
-    return OpenError(f"{path} cannot be used: {error.__cause__ or error}")
+    except (OSError, SettingsError, sqlite3.Error) as error:
+        raise explain_file(path, error) from error

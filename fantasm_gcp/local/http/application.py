@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -27,6 +28,8 @@ Wsgi: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 _PROTOBUF_QUERY = frozenset({"alt=proto", "$alt=proto", "%24alt=proto"})
 _PROTOBUF_TYPES = frozenset({PROTOBUF, "application/protobuf"})
+# What begins with a version of an API is meant for one, and its clients read JSON.
+_VERSIONED = re.compile(r"/(v[0-9]+(?:(?:alpha|beta)[0-9]+)?)/projects/")
 _JSON_TYPES = frozenset({"", "application/json", "text/json"})
 
 
@@ -58,11 +61,17 @@ class Transcoder:
             id(route): each.service.methods[route.method] for each in services for route in each.routes
         }
         self._fallback = fallback
+        found = (_VERSIONED.match(f"{route.template.partition('{')[0]}projects/") for route in self._routes)
+        self._versions = sorted({each[1] for each in found if each})
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
-            match = find(self._routes, environ["REQUEST_METHOD"], _raw_path(environ))
-            if match is None and self._fallback is not None:
+            path = _raw_path(environ)
+            match = find(self._routes, environ["REQUEST_METHOD"], path)
+            versioned = _VERSIONED.match(path)
+            if match is None and versioned and versioned[1] not in self._versions:
+                raise self._other_version(versioned[1])
+            if match is None and not versioned and self._fallback is not None:
                 return self._fallback(environ, start_response)
             answer = self._answer(match, environ)
         except RpcError as refusal:
@@ -78,6 +87,13 @@ class Transcoder:
             ],
         )
         return [answer.body]
+
+    def _other_version(self, version: str) -> RpcError:
+        served = " and ".join(self._versions)
+        return RpcError(
+            grpc.StatusCode.NOT_FOUND,
+            f"Method not found: this server has {served or 'no API'}, not {version}.",
+        )
 
     def _answer(self, match: Match | bool | None, environ: dict[str, Any]) -> _Answer:
         _refuse_other_origins(environ)

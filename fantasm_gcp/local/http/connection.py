@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -33,6 +34,9 @@ log = logging.getLogger("fantasm_gcp.local.http")
 
 _DRAINED_BYTES: Final = 256 * 1024
 
+# The library takes such a line and all that follow it for a body, their Content-Length too.
+_MALFORMED = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
+
 _STATUS_NAMES = {
     400: "INVALID_ARGUMENT",
     408: "DEADLINE_EXCEEDED",
@@ -45,11 +49,15 @@ _STATUS_NAMES = {
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How many seconds a peer is given: for its first bytes, between two requests, until the headers of a
-    request are there, for a body and for each piece of an answer, and to go away after the last answer."""
+    request are there, for a body and for each piece of an answer, and to go away after the last answer.
+
+    While others wait for a connection, headers must be there within ``prompt``.
+    """
 
     first_bytes: float = 30.0
     idle: float = 75.0
     headers: float = 20.0
+    prompt: float = 1.0
     body: float = 120.0
     linger: float = 2.0
 
@@ -58,7 +66,9 @@ class Connection(BaseHTTPRequestHandler):
     """Serves one socket until it ends; ``already`` are bytes that were read from it before.
 
     ``idle`` is true between two requests, when nothing is lost by ending the connection with :meth:`end`, and
-    ``idle_since`` says since when, by the monotonic clock; ``ending`` is true once it was told to end.
+    ``idle_since`` says since when, by the monotonic clock. ``reading_since`` is when the first byte of a
+    request came whose headers are not there yet, None at other times; ``ending`` is true once it was told to
+    end.
     """
 
     protocol_version = "HTTP/1.1"
@@ -83,6 +93,7 @@ class Connection(BaseHTTPRequestHandler):
         self.wfile = _SocketWriter(sock, patience.body)
         self.idle = True
         self.idle_since = time.monotonic()
+        self.reading_since: float | None = None
         self.close_connection = True
         self.ending = False
 
@@ -106,13 +117,13 @@ class Connection(BaseHTTPRequestHandler):
 
     def handle_one_request(self) -> None:
         """Reads one request and has it answered."""
-        self.idle_since, self.idle = time.monotonic(), True
+        self.idle_since, self.idle, self.reading_since = time.monotonic(), True, None
         self._reader.deadline = self.idle_since + self._patience.idle
         if not self._stream.peek(1):
             self.close_connection = True
             return
-        self.idle = False
-        self._reader.deadline = time.monotonic() + self._patience.headers
+        self.idle, self.reading_since = False, time.monotonic()
+        self._reader.deadline = self.reading_since + self._patience.headers
         self.command = self.requestline = self.request_version = ""
         try:
             self.raw_requestline = self.rfile.readline(65537)
@@ -123,9 +134,16 @@ class Connection(BaseHTTPRequestHandler):
                 return  # a stray empty line before a request, which RFC 9112 wants ignored
             if not self.parse_request():
                 return
+            if self._reader.ended:  # which the library takes for the empty line behind the last header
+                self.send_error(400, "The request ends within its headers.")
+                return
+            if any(isinstance(defect, _MALFORMED) for defect in self.headers.defects):
+                self.send_error(400, "A line among the headers is none.")
+                return
         except SlowPeerError:
             self.send_error(408)
             return
+        self.reading_since = None
         self._reader.deadline = time.monotonic() + self._patience.body
         body = self._body()
         if body is not None:
@@ -252,6 +270,10 @@ class Connection(BaseHTTPRequestHandler):
             else:
                 key = f"HTTP_{key}"
                 environ[key] = f"{environ[key]},{value}" if key in environ else value
+        if self.request_version == "HTTP/1.0":
+            # It may go without, as checks of load balancers do; browsers, whom names are told by, never do.
+            host, port = self._address
+            environ.setdefault("HTTP_HOST", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         return environ
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002  # the base class's signature

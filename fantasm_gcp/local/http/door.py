@@ -50,8 +50,9 @@ class Door:
     """Listens at ``host:port`` (0 picks a free port) from now until :meth:`close`.
 
     ``grpc_address`` is ``host:port`` or ``unix:path`` of the gRPC server, "" for none; ``app`` is the WSGI
-    application for everything else, ``port`` the port it is bound to. Beyond ``limit`` connections an idle
-    one is closed for each new one, first one that has not said anything yet; when none is idle, the new one.
+    application for everything else, ``port`` the port it is bound to. Beyond ``limit`` connections one is
+    closed for each new one: one that has not said anything yet, else an idle one, else one whose headers are
+    long in coming; when there is none, the new one.
 
     Raises ``OSError`` when the port cannot be had.
     """
@@ -260,6 +261,11 @@ class Door:
         idle = [connection for connection in served if connection.idle]
         if idle:
             min(idle, key=lambda connection: connection.idle_since).end()
+            return True
+        slow = [(since, each) for each in served if (since := each.reading_since) is not None]
+        longest = min(slow, key=lambda found: found[0], default=None)
+        if longest is not None and time.monotonic() - longest[0] >= self._patience.prompt:
+            longest[1].end()
             return True
         quietest = min(self._tunnels, key=lambda tunnel: tunnel.moved_at, default=None)
         if quietest is not None and time.monotonic() - quietest.moved_at > QUIET_SECONDS:

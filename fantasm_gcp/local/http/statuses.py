@@ -7,12 +7,13 @@ as Google's HTTP APIs send it.
 from __future__ import annotations
 
 import json
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import grpc
-from google.rpc.status_pb2 import Status
+from google.protobuf.json_format import MessageToDict
 
-from fantasm_gcp.local.rpc import RpcError
+from fantasm_gcp.local.rpc import RpcError, render_status
 
 _CODE = grpc.StatusCode
 
@@ -49,11 +50,14 @@ def status_line(code: grpc.StatusCode) -> str:
 def render_refusal(refusal: RpcError, *, as_protobuf: bool) -> bytes:
     """The body for a refusal: a serialized ``google.rpc.Status``, or its JSON under "error"."""
     if as_protobuf:
-        return bytes(Status(code=refusal.code.value[0], message=refusal.message).SerializeToString())
-    return render_json_error(HTTP_STATUS[refusal.code][0], refusal.message, refusal.code.name)
+        return bytes(render_status(refusal).SerializeToString())
+    details = MessageToDict(render_status(refusal)).get("details", ())
+    return render_json_error(HTTP_STATUS[refusal.code][0], refusal.message, refusal.code.name, details)
 
 
-def render_json_error(code: int, message: str, status: str) -> bytes:
+def render_json_error(code: int, message: str, status: str, details: Sequence[Any] = ()) -> bytes:
     """Google's JSON form of an error."""
-    error = {"code": code, "message": message, "status": status}
+    error: dict[str, Any] = {"code": code, "message": message, "status": status}
+    if details:
+        error["details"] = details
     return (json.dumps({"error": error}, indent=2, ensure_ascii=False) + "\n").encode(errors="replace")

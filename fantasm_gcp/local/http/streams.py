@@ -24,7 +24,8 @@ class SocketReader(io.RawIOBase):
     """What a socket sends, after bytes that were read from it already, until :attr:`deadline`.
 
     The deadline is a moment of the monotonic clock by which whoever reads wants to be done, whatever trickles
-    in until then: after it, reading raises :class:`SlowPeerError`.
+    in until then: after it, reading raises :class:`SlowPeerError`. ``ended`` is whether reading has met the
+    end of what the peer says.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class SocketReader(io.RawIOBase):
         self._already = already
         self._clock = clock
         self.deadline = float("inf")
+        self.ended = False
 
     def readable(self) -> bool:
         return True
@@ -50,9 +52,11 @@ class SocketReader(io.RawIOBase):
             raise SlowPeerError("the peer sent too slowly")
         self._sock.settimeout(left if left < float("inf") else None)
         try:
-            return self._sock.recv_into(buffer)
+            count = self._sock.recv_into(buffer)
         except TimeoutError as error:
             raise SlowPeerError("the peer sent too slowly") from error
+        self.ended = count == 0
+        return count
 
 
 class SizedBody(io.RawIOBase):

@@ -17,6 +17,7 @@ import grpc
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from fantasm_gcp.local.http.json_faults import explain_values, find_field, is_map, items_of
 from fantasm_gcp.local.rpc import RpcError
 
 MAX_PARAMETERS: Final = 1000
@@ -87,7 +88,7 @@ def fill_from_json(message: Any, body: bytes) -> None:
         if _has_bytes(message.DESCRIPTOR):
             _check_bytes(message.DESCRIPTOR, json.loads(text), "")
     except _NOT_JSON as error:
-        raise bad_request(_explain(error)) from error
+        raise bad_request(_explain(error, message.DESCRIPTOR, text)) from error
 
 
 @cache
@@ -110,23 +111,14 @@ def _check_bytes(descriptor: Descriptor, given: Mapping[str, Any], path: str) ->
     ``given`` is the JSON of a message that was parsed, so its names and kinds are right.
     """
     for name, value in given.items():
-        field = descriptor.fields_by_camelcase_name.get(name) or descriptor.fields_by_name.get(name)
+        field = find_field(descriptor, name)
         if field is not None:
-            for place, item in _items(field, value, f"{path}.{field.name}" if path else field.name):
+            for place, item in items_of(field, value, f"{path}.{field.name}" if path else field.name):
                 _check_item(field, item, place)
 
 
-def _items(field: FieldDescriptor, value: Any, path: str) -> Iterable[tuple[str, Any]]:
-    """Where a field holds what: one value, those of a list, or those of a map."""
-    if isinstance(value, list):
-        return ((f"{path}[{index}]", item) for index, item in enumerate(value))
-    if isinstance(value, dict) and field.message_type is not None and _is_map(field.message_type):
-        return ((f"{path}[{key}]", item) for key, item in value.items())
-    return [(path, value)]
-
-
 def _check_item(field: FieldDescriptor, item: Any, path: str) -> None:
-    if field.message_type is not None and _is_map(field.message_type):
+    if field.message_type is not None and is_map(field.message_type):
         field = field.message_type.fields_by_name["value"]
     if field.type == FieldDescriptor.TYPE_BYTES and isinstance(item, str):
         if _BASE64.fullmatch(item) is None:
@@ -138,19 +130,22 @@ def _check_item(field: FieldDescriptor, item: Any, path: str) -> None:
         _check_bytes(field.message_type, item, path)
 
 
-def _is_map(descriptor: Descriptor) -> bool:
-    return bool(descriptor.GetOptions().map_entry)
-
-
 # Parse says that it wraps the others; not every release of protobuf does.
 _NOT_JSON = (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError)
 
 
-def _explain(error: BaseException) -> str:
+def _explain(error: BaseException, descriptor: Descriptor, given: str | Mapping[str, Any]) -> str:
+    """What is wrong with a request, in Google's words where they are known."""
     unknown = _UNKNOWN_FIELD.search(str(error))
     if unknown is not None:
         place = f" at '{_snake(unknown[2])}'" if unknown[2] else ""
         return f'Invalid JSON payload received. Unknown name "{unknown[1]}"{place}: Cannot find field.'
+    try:
+        wrong = explain_values(descriptor, json.loads(given) if isinstance(given, str) else given)
+    except (ValueError, TypeError, AttributeError, RecursionError):  # no JSON, or nested too deeply
+        wrong = ""
+    if wrong:
+        return wrong
     reason = " ".join(str(error).split())
     return f"Invalid JSON payload received. {reason[:_MAX_REASON]}"
 
@@ -173,7 +168,8 @@ def fill_from_parameters(message: Any, parameters: Iterable[tuple[str, str]]) ->
     try:
         json_format.ParseDict(merged, message)
     except _NOT_JSON as error:
-        raise bad_request(_explain(error).replace("JSON payload", "value")) from error
+        reason = _explain(error, message.DESCRIPTOR, merged)
+        raise bad_request(reason.replace("JSON payload", "value")) from error
 
 
 def _put(merged: dict[str, Any], descriptor: Descriptor, name: str, value: str) -> None:

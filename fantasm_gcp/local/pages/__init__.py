@@ -1,5 +1,5 @@
-"""The pages and the JSON API of the local Cloud Tasks server; ``api`` has the table of its paths."""
+"""The pages of the local servers, and the JSON API of Cloud Tasks; ``api`` has the table of its paths."""
 
-from fantasm_gcp.local.pages.blueprint import create_tasks_pages
+from fantasm_gcp.local.pages.blueprint import create_datastore_pages, create_tasks_pages
 
-__all__ = ["create_tasks_pages"]
+__all__ = ["create_datastore_pages", "create_tasks_pages"]

@@ -45,6 +45,11 @@ def short_queue(name: str) -> str:
     return name.rpartition("/")[2]
 
 
+def location_of(queue: str) -> str:
+    """The project and the location of a queue."""
+    return queue.rpartition("/queues/")[0]
+
+
 def short_task(name: str) -> str:
     """A task as ``queue id/task id``."""
     queue, _, task = name.rpartition("/tasks/")

@@ -10,7 +10,7 @@ from flask import Response, url_for
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fantasm_gcp.core.moments import iso
-from fantasm_gcp.local.pages import names, wording
+from fantasm_gcp.local.pages import entity_words, names, wording
 
 HEADERS: Final = {
     "Content-Security-Policy": "; ".join(
@@ -51,10 +51,15 @@ def _environment() -> Environment:
     environment.globals["url_for"] = url_for
     environment.filters.update(
         body=wording.body_of,
+        cell=entity_words.cell_of,
         count="{:,}".format,
         distance=wording.words_of_distance,
+        gql=entity_words.gql_of_key,
         headers=wording.headers_of,
         iso=iso,
+        key=entity_words.words_of_key,
+        location=names.location_of,
+        key_token=entity_words.write_key,
         moment=wording.words_of_moment,
         queue=names.short_queue,
         result=wording.words_of_result,
@@ -63,5 +68,9 @@ def _environment() -> Environment:
         status=wording.words_of_status,
         target=wording.words_of_target,
         task=names.short_task,
+        token=wording.words_of_token,
+        type=entity_words.type_of,
+        value=entity_words.text_of,
+        visible=wording.visible,
     )
     return environment

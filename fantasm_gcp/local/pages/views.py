@@ -12,8 +12,8 @@ from werkzeug.wrappers import Response as AnyResponse
 from fantasm_gcp.local.pages.actions import Action, explained
 from fantasm_gcp.local.pages.api import read_after
 from fantasm_gcp.local.pages.arguments import read_form
+from fantasm_gcp.local.pages.frame import Frame
 from fantasm_gcp.local.pages.names import resolve_queue, resolve_task
-from fantasm_gcp.local.pages.rendering import render
 from fantasm_gcp.local.rpc import RpcError
 from fantasm_gcp.local.tasks import TasksServer
 from fantasm_gcp.local.tasks.looking import TaskSnapshot
@@ -50,9 +50,10 @@ _WORDS_OF_FORMS = ("back", "at")
 class Views:
     """The views of the pages."""
 
-    def __init__(self, server: TasksServer, certificates_url: str | None) -> None:
+    def __init__(self, server: TasksServer, certificates_url: str | None, frame: Frame) -> None:
         self._server = server
         self._certificates_url = certificates_url
+        self._frame = frame
 
     def home(self) -> Response:
         """Clock, queues, faults, attempts, and what can be done about all of them."""
@@ -125,21 +126,12 @@ class Views:
 
     def problem(self, error: HTTPException) -> Response:
         """An error as a page."""
-        status = error.code or 500
-        answer = render(
-            "problem.html",
-            {"title": error.name, "message": error.description or "", "refresh": 0, "notice": ""},
-            status,
-        )
-        for name, value in error.get_headers():
-            if name == "Allow":
-                answer.headers[name] = value
-        return answer
+        return self._frame.problem(error)
 
     def _page(self, template: str, **values: Any) -> Response:
         notice = NOTICES.get(request.args.get("done", ""), "")
-        return render(
-            template, {**values, "clock": self._server.clock(), "refresh": REFRESH, "notice": notice}
+        return self._frame.render(
+            template, clock=self._server.clock(), refresh=REFRESH, notice=notice, **values
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,8 @@ from fantasm_gcp.local.tasks.request_rules import METHODS
 SHOWN_BYTES = 4096
 """Of a body, on a page; the whole is a download."""
 
+# What cannot be seen, or turns round what stands beside it: controls but tab and newline, and directions.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -22,6 +25,11 @@ class Body:
     text: str
     size: int
     cut: bool
+
+
+def visible(text: str) -> str:
+    """Text in which what cannot be seen is written as ``\\u200e`` and the like."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def words_of_moment(seconds: float) -> str:
@@ -65,15 +73,31 @@ def words_of_target(task: Any) -> str:
     """Where the attempts at a task go."""
     if task.WhichOneof("message_type") == "http_request":
         request = task.http_request
-        return f"{METHODS[request.http_method]} {request.url}"
+        return visible(f"{METHODS[request.http_method]} {request.url}")
     request = task.app_engine_http_request
     service = request.app_engine_routing.service or "default"
-    return f"{METHODS[request.http_method]} {request.relative_uri} of service {service}"
+    return visible(f"{METHODS[request.http_method]} {request.relative_uri} of service {service}")
+
+
+def words_of_token(task: Any) -> str:
+    """The token that the attempts at a task carry, "" for none."""
+    if task.WhichOneof("message_type") != "http_request":
+        return ""
+    request = task.http_request
+    match request.WhichOneof("authorization_header"):
+        case "oidc_token":
+            token = request.oidc_token
+            audience = f" for {token.audience}" if token.audience else ", for its URL"
+            return visible(f"OpenID Connect, {token.service_account_email}{audience}")
+        case "oauth_token":
+            return visible(f"OAuth, {request.oauth_token.service_account_email}")
+    return ""
 
 
 def headers_of(task: Any) -> list[tuple[str, str]]:
     """The headers that a task was created with, by their names."""
-    return sorted(getattr(task, task.WhichOneof("message_type")).headers.items())
+    headers = getattr(task, task.WhichOneof("message_type")).headers
+    return sorted((name, visible(value)) for name, value in headers.items())
 
 
 def body_of(task: Any) -> Body:
@@ -82,10 +106,10 @@ def body_of(task: Any) -> Body:
     shown = body[:SHOWN_BYTES]
     try:
         # A character that the cut has parted is left out; wrong bytes anywhere else are not.
-        text = shown.decode()
+        text = shown.hex(" ") if b"\0" in shown else visible(shown.decode())
     except UnicodeDecodeError as error:
         is_parted = len(shown) < len(body) and error.reason == "unexpected end of data"
-        text = shown[: error.start].decode() if is_parted else shown.hex(" ")
+        text = visible(shown[: error.start].decode()) if is_parted else shown.hex(" ")
     return Body(text, len(body), len(shown) < len(body))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +12,7 @@ from google.protobuf.empty_pb2 import Empty
 from fantasm_gcp.local.rpc import Method, RpcError
 from fantasm_gcp.local.tasks import messages, refusals
 from fantasm_gcp.local.tasks.names import parse_queue
+from fantasm_gcp.local.tasks.operations import Operations
 from fantasm_gcp.local.tasks.state import State
 from fantasm_gcp.local.tasks.task_methods import TaskMethods, prepare
 from fantasm_gcp.local.tasks.task_view import show_new_task
@@ -21,22 +20,19 @@ from fantasm_gcp.local.tasks.times import fill
 
 _MOST_CREATES = 100
 _MOST_DELETES = 1000
-_REMEMBERED_OPERATIONS = 1000
-_REMEMBERED_BYTES = 32 * 1024 * 1024
 
 
 class BatchMethods:
     """BatchCreateTasks and BatchDeleteTasks: not atomic, each request of a batch succeeds or fails by itself.
 
-    A batch with the ``request_id`` of an earlier one is answered with the earlier one's operation; the last
-    1,000 are remembered, or fewer if they are large, as long as the process lives.
+    A batch with the ``request_id`` of an earlier one is answered with the earlier one's operation, while that
+    is kept.
     """
 
-    def __init__(self, state: State, tasks: TaskMethods) -> None:
+    def __init__(self, state: State, tasks: TaskMethods, operations: Operations) -> None:
         self._state = state
         self._tasks = tasks
-        self._operations: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
-        self._bytes = 0
+        self._operations = operations
 
     def methods(self) -> dict[str, Method]:
         """The methods by their names in the API."""
@@ -44,11 +40,6 @@ class BatchMethods:
             "BatchCreateTasks": Method(messages.BatchCreateTasksRequest, Operation, self.batch_create_tasks),
             "BatchDeleteTasks": Method(messages.BatchDeleteTasksRequest, Operation, self.batch_delete_tasks),
         }
-
-    def clear(self) -> None:
-        """Forgets the operations, with the lock held."""
-        self._operations.clear()
-        self._bytes = 0
 
     def batch_create_tasks(self, request: Any) -> Any:
         """Creates up to 100 tasks of one queue."""
@@ -69,23 +60,13 @@ class BatchMethods:
         return self._once("delete", request, self._delete)
 
     def _once(self, kind: str, request: Any, carry_out: Callable[[Any, int], Any]) -> Any:
-        key = (kind, request.parent, request.request_id)
+        key = (kind, request.parent, request.request_id) if request.request_id else None
         with self._state.call() as now:
-            operation = self._operations.get(key) if request.request_id else None
+            operation = None if key is None else self._operations.earlier(key)
             if operation is None:
                 operation = carry_out(request, now)
-                operation.name = f"{request.parent.partition('/queues/')[0]}/operations/{uuid.uuid4()}"
-                operation.done = True
-                if request.request_id:
-                    self._remember(key, operation)
+                self._operations.keep(operation, request.parent.partition("/queues/")[0], key)
             return operation
-
-    def _remember(self, key: tuple[str, str, str], operation: Any) -> None:
-        self._operations[key] = operation
-        self._bytes += operation.ByteSize()
-        while len(self._operations) > _REMEMBERED_OPERATIONS or self._bytes > _REMEMBERED_BYTES:
-            _, forgotten = self._operations.popitem(last=False)
-            self._bytes -= forgotten.ByteSize()
 
     def _create(self, request: Any, now: int) -> Any:
         queue = self._state.queue_for_tasks(request.parent, now)

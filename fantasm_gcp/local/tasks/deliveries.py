@@ -10,7 +10,7 @@ from fantasm_gcp.local.tasks.faults import Fault
 from fantasm_gcp.local.tasks.http_target import resolve_call
 from fantasm_gcp.local.tasks.messages import AppEngineRouting
 from fantasm_gcp.local.tasks.request_rules import METHODS
-from fantasm_gcp.local.tasks.store import NO_ANSWER, TaskRow
+from fantasm_gcp.local.tasks.store import NO_ANSWER, NOT_REACHED, TaskRow
 from fantasm_gcp.local.tasks.times import render_eta
 from fantasm_gcp.local.tasks.tokens import Token
 
@@ -49,7 +49,7 @@ class Response:
 
 
 Deliver: TypeAlias = Callable[[Delivery], Response | None]
-"""Sends a delivery; None, or an exception, means that there was no answer in time."""
+"""Sends a delivery; None means that there was no answer in time, an exception that it did not get through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,8 @@ def count_execution(executions: int, status: int, app_engine: bool) -> int:
 
     App Engine targets count every answer; HTTP targets leave out 5xx. No answer counts in neither.
     """
-    counts = status != NO_ANSWER and (app_engine or not 500 <= status <= 599)
+    answered = status not in (NO_ANSWER, NOT_REACHED)
+    counts = answered and (app_engine or not 500 <= status <= 599)
     return executions + counts
 
 
@@ -135,7 +136,8 @@ def _task_headers(
         f"{prefix}TaskETA": render_eta(row.due),
     }
     if row.previous is not None:
-        answered = row.previous != NO_ANSWER
-        headers[f"{prefix}TaskPreviousResponse"] = str(row.previous) if answered else unanswered
+        late = row.previous == NO_ANSWER
+        answered = not late and row.previous != NOT_REACHED
+        headers[f"{prefix}TaskPreviousResponse"] = unanswered if late else str(row.previous)
         headers[f"{prefix}TaskRetryReason"] = answered_reason if answered else unanswered_reason
     return headers

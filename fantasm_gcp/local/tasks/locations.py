@@ -48,12 +48,12 @@ class LocationMethods:
         if _PROJECT.fullmatch(request.name) is None:
             raise refusals.invalid(refusals.PARENT_FORMAT)
         size = parse_page_size(request.page_size, _MOST_LOCATIONS)
-        last = parse_token(request.name, request.page_token)
         prefix = f"{request.name}/locations/"
-        with self._state.call():
+        with self._state.call() as now:
+            last = parse_token(request.name, request.page_token, now)
             found = {name.partition("/queues/")[0] for name in self._state.queues if name.startswith(prefix)}
         names = sorted(name for name in found if name > last)
-        token = render_token(request.name, names[size - 1]) if len(names) > size else ""
+        token = render_token(request.name, names[size - 1], now) if len(names) > size else ""
         locations = [_location(name) for name in names[:size]]
         return ListLocationsResponse(locations=locations, next_page_token=token)
 

@@ -10,7 +10,7 @@ from fantasm_gcp.local.tasks.messages import Task
 from fantasm_gcp.local.tasks.recent import EndedAttempt
 from fantasm_gcp.local.tasks.schedule import Schedule
 from fantasm_gcp.local.tasks.state import LiveQueue, State
-from fantasm_gcp.local.tasks.store import NO_ANSWER, TaskRow
+from fantasm_gcp.local.tasks.store import NO_ANSWER, NOT_REACHED, TaskRow
 from fantasm_gcp.local.tasks.task_methods import TaskMethods
 from fantasm_gcp.local.tasks.times import seconds
 
@@ -132,7 +132,7 @@ class Looking:
 
 
 def _show_task(row: TaskRow) -> TaskSnapshot:
-    unanswered = row.previous == NO_ANSWER
+    unanswered = row.previous in (NO_ANSWER, NOT_REACHED)
     return TaskSnapshot(
         seq=row.seq,
         name=row.name,

@@ -21,7 +21,7 @@ def parse_queue(name: str) -> tuple[str, str, str]:
     """
     match = _QUEUE.fullmatch(name)
     if match is None:
-        raise refusals.invalid(refusals.QUEUE_FORMAT)
+        raise refusals.invalid(refusals.QUEUE_FORMAT, refusals.QUEUE_HELP)
     return match[1], match[2], match[3]
 
 
@@ -38,7 +38,8 @@ def parse_task(name: str) -> tuple[str, str]:
     if _TASK_ID.fullmatch(task_id) is None:
         raise refusals.invalid(
             f'Task ID "{task_id}" can contain only letters ([A-Za-z]), numbers ([0-9]), hyphens (-), '
-            "or underscores (_). Task ID must between 1 and 500 characters."
+            "or underscores (_). Task ID must between 1 and 500 characters.",
+            refusals.TASK_HELP,
         )
     return queue, task_id
 

@@ -1,11 +1,16 @@
-"""Page sizes and page tokens of the two list methods."""
+"""Page sizes and page tokens of the list methods."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+from typing import Final
 
 from fantasm_gcp.local.tasks import refusals
+from fantasm_gcp.local.tasks.times import SECOND
+
+TOKEN_LIFE: Final = 2 * 3600 * SECOND
+"""How long a page token is good for, as the API reference has it."""
 
 
 def parse_page_size(asked: int, most: int) -> int:
@@ -15,21 +20,24 @@ def parse_page_size(asked: int, most: int) -> int:
     return min(asked or most, most)
 
 
-def render_token(parent: str, last: str) -> str:
-    """The token for what follows ``last`` under ``parent``."""
-    return base64.urlsafe_b64encode(f"{parent}\n{last}".encode()).decode()
+def render_token(listed: str, last: str, now: int) -> str:
+    """The token, made at ``now``, for what follows ``last``; ``listed`` is all that says what is listed."""
+    return base64.urlsafe_b64encode(f"{now}\n{last}\n{listed}".encode()).decode()
 
 
-def parse_token(parent: str, token: str) -> str:
-    """What was last answered, "" at the beginning; INVALID_ARGUMENT for a token of something else."""
+def parse_token(listed: str, token: str, now: int) -> str:
+    """What was last answered, "" at the beginning.
+
+    Raises ``RpcError`` INVALID_ARGUMENT for a token of something else, and for one that is too old.
+    """
     if not token:
         return ""
     try:
-        origin, _, last = (
-            base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode().partition("\n")
-        )
-    except (binascii.Error, UnicodeError) as error:
+        text = base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
+        made, last, of = text.split("\n", 2)
+        age = now - int(made)
+    except (binascii.Error, ValueError) as error:
         raise refusals.invalid(refusals.PAGE_TOKEN) from error
-    if origin != parent or not last:
+    if of != listed or not last or age > TOKEN_LIFE:
         raise refusals.invalid(refusals.PAGE_TOKEN)
     return last

@@ -15,7 +15,8 @@ from fantasm_gcp.local.tasks.retry import RetryLaw, check_retry_config, fill_ret
 
 _MOST_DISPATCHES_PER_SECOND = 500
 _MOST_CONCURRENT_DISPATCHES = 5000
-_DISPATCHES_PER_BURST = 5  # the real default is a burst of 100 at 500 per second
+_DISPATCHES_PER_BURST = 5
+_LEAST_BURST = 10
 _INT32 = 2**31 - 1
 _SETTABLE = (
     "app_engine_routing_override",
@@ -81,7 +82,8 @@ def complete_queue(asked: Any, name: str, defaults: QueueDefaults) -> Any:
 
 
 def _burst(rate: float) -> int:
-    return min(max(1, round(rate / _DISPATCHES_PER_BURST)), _INT32)
+    """The burst that goes with a rate: real queues show 10 at 0.25, 1 and 5 per second, and 100 at 500."""
+    return min(max(_LEAST_BURST, round(rate / _DISPATCHES_PER_BURST)), _INT32)
 
 
 def merge_queue(stored: Any, asked: Any, mask: FieldMask) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
@@ -12,12 +11,11 @@ from fantasm_gcp.local.tasks import messages, refusals
 from fantasm_gcp.local.tasks.names import check_location, parse_queue
 from fantasm_gcp.local.tasks.pages import parse_page_size, parse_token, render_token
 from fantasm_gcp.local.tasks.queue_config import check_queue, complete_queue, merge_queue
+from fantasm_gcp.local.tasks.queue_filter import parse_filter
 from fantasm_gcp.local.tasks.state import LiveQueue, State
 from fantasm_gcp.local.tasks.times import fill
 
 _MOST_QUEUES = 9800
-_STATE_FILTER = re.compile(r"\s*state\s*(?:=|:|!=)\s*\"?(RUNNING|PAUSED|DISABLED)\"?\s*")
-_STATES = {"RUNNING": messages.RUNNING, "PAUSED": messages.PAUSED, "DISABLED": 3}
 
 
 class QueueMethods:
@@ -41,21 +39,18 @@ class QueueMethods:
         }
 
     def list_queues(self, request: Any) -> Any:
-        """The queues of a location by name, page by page; filtered by state at most."""
+        """The queues of a location by name, page by page; a filter makes the pages shorter, not fewer."""
         check_location(request.parent)
         size = parse_page_size(request.page_size, _MOST_QUEUES)
-        last = parse_token(request.parent, request.page_token)
-        wanted = _parse_filter(request.filter)
-        with self._state.call():
+        passes = parse_filter(request.filter)
+        listed = f"{request.parent}\n{request.filter}"
+        with self._state.call() as now:
+            last = parse_token(listed, request.page_token, now)
             prefix = f"{request.parent}/queues/"
             names = sorted(name for name in self._state.queues if name.startswith(prefix) and name > last)
-            found = [
-                queue for name in names[:size] if (queue := self._state.queues[name]).message.state in wanted
-            ]
-            token = render_token(request.parent, names[size - 1]) if len(names) > size else ""
-            return messages.ListQueuesResponse(
-                queues=[queue.message for queue in found], next_page_token=token
-            )
+            found = [message for name in names[:size] if passes(message := self._state.queues[name].message)]
+            token = render_token(listed, names[size - 1], now) if len(names) > size else ""
+            return messages.ListQueuesResponse(queues=found, next_page_token=token)
 
     def get_queue(self, request: Any) -> Any:
         """A queue by its name."""
@@ -139,15 +134,3 @@ def _copy(queue: LiveQueue) -> Any:
     message = messages.Queue()
     message.CopyFrom(queue.message)
     return message
-
-
-def _parse_filter(text: str) -> frozenset[int]:
-    """The states that a filter lets through; INVALID_ARGUMENT for a filter by anything else."""
-    states = frozenset(_STATES.values())
-    if not text.strip():
-        return states
-    match = _STATE_FILTER.fullmatch(text)
-    if match is None:
-        raise refusals.invalid(refusals.LIST_FILTER)
-    named = frozenset({_STATES[match[1]]})
-    return states - named if "!=" in text else named

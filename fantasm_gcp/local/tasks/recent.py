@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from fantasm_gcp.local.tasks.deliveries import Response
 from fantasm_gcp.local.tasks.faults import Fault
 
 KEPT: Final = 200
@@ -20,7 +21,8 @@ class EndedAttempt:
     ``number`` counts the task's attempts from 0. ``began`` and ``next_time`` are seconds of the epoch by the
     server's clock, ``took`` seconds by the clock that it was given, which moving it ahead does not change.
     ``status`` is what the queue was told, None for no answer, and ``reason`` why there was none, if that is
-    known. ``result`` is that of :class:`~fantasm_gcp.local.tasks.schedule.Outcome`.
+    known, or how an answer begins that was a failure. ``result`` is that of
+    :class:`~fantasm_gcp.local.tasks.schedule.Outcome`.
     """
 
     task: str
@@ -32,6 +34,13 @@ class EndedAttempt:
     next_time: float | None
     fault: Fault | None
     reason: str
+
+
+def said(response: Response | None) -> str:
+    """What a worker says of its failure, in a line; "" of a success and of no answer."""
+    if response is None or 200 <= response.status <= 299:
+        return ""
+    return " ".join(response.body.decode(errors="replace").split())
 
 
 def shorten(reason: str) -> str:

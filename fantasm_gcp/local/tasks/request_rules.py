@@ -22,16 +22,19 @@ _URL_SAFE = "%/:=&?~#+!$,;'@()*[]"
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-_IGNORED = frozenset({"host", "content-length", "user-agent", "connection", "transfer-encoding"})
-_APP_ENGINE_IGNORED = ("x-google-", "x-appengine-")
-_HTTP_IGNORED = (*_APP_ENGINE_IGNORED, "x-cloudtasks-")
+_APP_ENGINE_IGNORED = frozenset({"host", "content-length", "connection", "transfer-encoding"})
+_HTTP_IGNORED = _APP_ENGINE_IGNORED | {"user-agent"}
+_APP_ENGINE_PREFIXES = ("x-google-", "x-appengine-")
+_HTTP_PREFIXES = (*_APP_ENGINE_PREFIXES, "x-cloudtasks-")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def is_ignored(name: str, app_engine: bool = False) -> bool:
     """Whether the service sets a header itself, so that one given to it is dropped."""
     lowered = name.lower()
-    return lowered in _IGNORED or lowered.startswith(_APP_ENGINE_IGNORED if app_engine else _HTTP_IGNORED)
+    if app_engine:
+        return lowered in _APP_ENGINE_IGNORED or lowered.startswith(_APP_ENGINE_PREFIXES)
+    return lowered in _HTTP_IGNORED or lowered.startswith(_HTTP_PREFIXES)
 
 
 def check_headers(headers: Iterable[tuple[str, str]], owner: str) -> None:

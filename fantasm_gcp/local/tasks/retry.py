@@ -77,7 +77,8 @@ def check_retry_config(config: Any) -> None:
 def parse_retry_config(config: Any, base: RetryLaw) -> RetryLaw:
     """A RetryConfig that was checked, its unset fields taken from ``base``.
 
-    Of two backoffs in the wrong order, the one that was not set gives way.
+    Of two backoffs in the wrong order, the one that was not set gives way. ``max_retry_duration`` counts in
+    whole seconds. The reference says so of the backoffs too, but real queues have one of a tenth of a second.
     """
 
     def span(field: str, otherwise: int) -> int:
@@ -87,7 +88,7 @@ def parse_retry_config(config: Any, base: RetryLaw) -> RetryLaw:
     max_backoff = span("max_backoff", max(base.max_backoff, min_backoff))
     return RetryLaw(
         max_attempts=config.max_attempts or base.max_attempts,
-        max_retry_duration=span("max_retry_duration", base.max_retry_duration),
+        max_retry_duration=span("max_retry_duration", base.max_retry_duration) // SECOND * SECOND,
         min_backoff=min(min_backoff, max_backoff),
         max_backoff=max_backoff,
         max_doublings=config.max_doublings or base.max_doublings,

@@ -1,7 +1,9 @@
-"""The paths of Cloud Tasks' HTTP API, version 2, and of the locations that every Google API has."""
+"""The paths of Cloud Tasks' HTTP API, v2 and v2beta3, and of the locations that every Google API has."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from fantasm_gcp.local.http.routes import Route
@@ -40,8 +42,16 @@ LOCATION_ROUTES: Final = (
 )
 """Those of ``google.cloud.location.Locations``."""
 
+OPERATION_ROUTES: Final = (Route("GET", f"/v2/{{name={_LOCATION}/operations/*}}", "GetOperation"),)
+"""Those of ``google.longrunning.Operations`` that are served."""
+
 BUFFER_ROUTES: Final = (
     Route("POST", f"/v2/{{queue={_QUEUE}}}/tasks:buffer", "BufferTask", "body"),
     Route("POST", f"/v2/{{queue={_QUEUE}}}/tasks/{{task_id}}:buffer", "BufferTask", "body"),
 )
 """Those of a method that the proto does not have and the reference of the HTTP API does."""
+
+
+def in_beta3(routes: Iterable[Route]) -> tuple[Route, ...]:
+    """The same routes in v2beta3, whose proto annotates the same paths under that version."""
+    return tuple(replace(route, template=route.template.replace("/v2/", "/v2beta3/", 1)) for route in routes)

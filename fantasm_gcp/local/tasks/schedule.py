@@ -5,6 +5,7 @@ Nothing here waits and nothing here has a thread: all of it follows from the sto
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -14,10 +15,10 @@ from typing import Any, Literal
 from fantasm_gcp.local.tasks.deliveries import Attempt, Response, build_delivery, count_execution
 from fantasm_gcp.local.tasks.faults import Faults
 from fantasm_gcp.local.tasks.messages import Task
-from fantasm_gcp.local.tasks.recent import KEPT, EndedAttempt, shorten
+from fantasm_gcp.local.tasks.recent import KEPT, EndedAttempt, said, shorten
 from fantasm_gcp.local.tasks.retry import RetryLaw, parse_retry_after, parse_retry_config
 from fantasm_gcp.local.tasks.state import RETENTION, LiveQueue, State
-from fantasm_gcp.local.tasks.store import NO_ANSWER, TaskRow
+from fantasm_gcp.local.tasks.store import NO_ANSWER, NOT_REACHED, TaskRow
 from fantasm_gcp.local.tasks.times import micros, seconds
 
 
@@ -60,7 +61,10 @@ class _Open:
 
 
 class Schedule:
-    """The attempts of one server; every method is called with the lock of its state held."""
+    """The attempts of one server; every method is called with the lock of its state held.
+
+    From ``shared`` attempts in flight on, only queues that have none in flight begin another.
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -70,6 +74,7 @@ class Schedule:
         self._begun_by_request: deque[Attempt] = deque()
         self._recent: deque[EndedAttempt] = deque(maxlen=KEPT)
         self.faults = Faults()
+        self.shared: float = math.inf
 
     @property
     def in_flight(self) -> int:
@@ -110,7 +115,7 @@ class Schedule:
         times = [
             max(head[0], queue.bucket.opens_at(now))
             for queue in self._state.queues.values()
-            if queue.running and not queue.full and (head := queue.head(self._state.store)) is not None
+            if self._has_room(queue) and (head := queue.head(self._state.store)) is not None
         ]
         return max(now, min(times)) if times else None
 
@@ -176,14 +181,18 @@ class Schedule:
         return row.name
 
     def finish(self, attempt: Attempt, response: Response | None, now: int, reason: str = "") -> Outcome:
-        """Ends an attempt; see :class:`Outcome`. Ending it again is ignored."""
+        """Ends an attempt; see :class:`Outcome`. Ending it again is ignored.
+
+        Without a response it came too late, or, where there is a ``reason``, the request did not get through.
+        """
         opened = self._open.get(attempt.id)
         if opened is None:
             return _IGNORED
         fault = opened.attempt.fault
         if fault is not None:
             response = None if fault.status is None else Response(fault.status)
-        outcome = self._decide(opened, response, now)
+        unanswered = NOT_REACHED if reason and fault is None else NO_ANSWER
+        outcome = self._decide(opened, response, unanswered, now)
         # Only now: had the store refused, the attempt would still be open and could be ended once more.
         self._close(attempt)
         self._recent.append(
@@ -196,12 +205,12 @@ class Schedule:
                 result=outcome.result,
                 next_time=outcome.next_time,
                 fault=fault,
-                reason=shorten(reason),
+                reason=shorten(reason or said(response)),
             )
         )
         return outcome
 
-    def _decide(self, opened: _Open, response: Response | None, now: int) -> Outcome:
+    def _decide(self, opened: _Open, response: Response | None, unanswered: int, now: int) -> Outcome:
         attempt = opened.attempt
         row = self._state.store.task_numbered(attempt.seq)
         if row is None:
@@ -211,7 +220,7 @@ class Schedule:
         if response is not None and 200 <= response.status <= 299:
             self._succeed(opened, row, now)
             return Outcome("succeeded")
-        return self._fail(opened, row, response, now)
+        return self._fail(opened, row, response, unanswered, now)
 
     def _succeed(self, opened: _Open, row: TaskRow, now: int) -> None:
         self._state.remove_task(row, now)
@@ -236,10 +245,12 @@ class Schedule:
             self._admit(replace(opened, attempt=attempt, started=started, again=again, done=True))
             self._begun_by_request.append(attempt)
 
-    def _fail(self, opened: _Open, row: TaskRow, response: Response | None, now: int) -> Outcome:
+    def _fail(
+        self, opened: _Open, row: TaskRow, response: Response | None, unanswered: int, now: int
+    ) -> Outcome:
         attempt = opened.attempt
         app_engine = attempt.delivery.service is not None
-        status = NO_ANSWER if response is None else response.status
+        status = unanswered if response is None else response.status
         executions = count_execution(row.executions, status, app_engine)
         if opened.again or self._open_by_task[attempt.seq] > 1:
             self._state.store.end_attempt(row, now, status, executions, due=None)
@@ -260,7 +271,12 @@ class Schedule:
         return Outcome("retry", seconds(due), seconds(max(0, due - now)))
 
     def _may_begin(self, queue: LiveQueue, now: int) -> bool:
-        return queue.running and not queue.full and queue.bucket.opens_at(now) <= now
+        return self._has_room(queue) and queue.bucket.opens_at(now) <= now
+
+    def _has_room(self, queue: LiveQueue) -> bool:
+        """Whether one attempt more of a queue may be in flight, by its own limit and beside other queues."""
+        crowded = len(self._open) >= self.shared and queue.in_flight > 0
+        return queue.running and not queue.full and not crowded
 
     def _begin(self, row: TaskRow, now: int, forced: bool, again: int = 0) -> Attempt:
         queue = self._state.queues_by_number[row.queue]

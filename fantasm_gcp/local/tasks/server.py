@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 
@@ -14,9 +14,11 @@ from fantasm_gcp.local.rpc import Method, Service
 from fantasm_gcp.local.tasks import messages, refusals
 from fantasm_gcp.local.tasks.batch_methods import BatchMethods
 from fantasm_gcp.local.tasks.buffer_task import buffer_methods
+from fantasm_gcp.local.tasks.call_timeout import check_timeout
 from fantasm_gcp.local.tasks.controls import Controls
 from fantasm_gcp.local.tasks.deliveries import Attempt, Response
 from fantasm_gcp.local.tasks.locations import LocationMethods
+from fantasm_gcp.local.tasks.operations import Operations
 from fantasm_gcp.local.tasks.queue_config import QueueDefaults
 from fantasm_gcp.local.tasks.schedule import Outcome, Schedule
 from fantasm_gcp.local.tasks.state import State
@@ -24,13 +26,16 @@ from fantasm_gcp.local.tasks.times import SECOND, seconds
 
 SERVICE_NAME = "google.cloud.tasks.v2.CloudTasks"
 
+LOOK_AGAIN: Final = 10.0
+"""Seconds: a machine that sleeps stops the time that is waited by, and a clock may be set meanwhile."""
+
 
 class TasksServer(Controls):
     """Queues and tasks of ``google.cloud.tasks.v2``, and the attempts at them; safe for many threads.
 
-    ``service`` is what :func:`fantasm_gcp.local.rpc.serve` and ``LocalChannel`` take, ``locations`` another
-    one, which clients call at the same address, and ``buffering`` a third, which the real service has over
-    HTTP only. The server itself never sends anything: a
+    ``service`` is what :func:`fantasm_gcp.local.rpc.serve` and ``LocalChannel`` take, ``locations`` and
+    ``operations`` others, which clients call at the same address, and ``buffering`` one more, which the real
+    service has over HTTP only. The server itself never sends anything: a
     :class:`~fantasm_gcp.local.tasks.dispatch.Dispatcher`, or a test, leases attempts, delivers them and
     finishes them. Its only notion of time is ``clock``, which :meth:`advance` moves ahead; times are seconds
     of the epoch.
@@ -66,7 +71,9 @@ class TasksServer(Controls):
         defaults = QueueDefaults(max_dispatches_per_second, max_concurrent_dispatches)
         state = State(path, clock, create_queues, tombstone_seconds, queue_tombstone_seconds, defaults)
         super().__init__(state, Schedule(state))
-        self._batches = BatchMethods(state, self._tasks)
+        self.look_again = LOOK_AGAIN
+        self._operations = Operations(state)
+        self._batches = BatchMethods(state, self._tasks, self._operations)
         self.service = Service(
             SERVICE_NAME,
             {
@@ -75,11 +82,13 @@ class TasksServer(Controls):
                 **self._batches.methods(),
                 **_unimplemented_methods(),
             },
+            check_timeout=lambda timeout: check_timeout(timeout, state.clock.unshifted()),
         )
         self.buffering = Service(
             SERVICE_NAME, buffer_methods(self._queues.get_queue, self._tasks.create_task)
         )
         self.locations = LocationMethods(state).service()
+        self.operations = self._operations.service()
 
     def next_time(self) -> float | None:
         """The earliest moment at which an attempt may begin: now if one may at once, None if none waits.
@@ -122,7 +131,8 @@ class TasksServer(Controls):
 
         A success deletes the task; a failure schedules the next attempt, or deletes the task when it is out
         of attempts. Idempotent: the second and later ends of one attempt are ignored. An attempt with a
-        ``fault`` ends as the fault says, whatever the answer. ``reason`` is for people: why there was none.
+        ``fault`` ends as the fault says, whatever the answer. ``reason`` says, for people, why the request
+        did not get through: the headers tell a worker that was not reached from one that was late.
         """
         with self._state.lock:
             if self._state.closed:
@@ -135,9 +145,9 @@ class TasksServer(Controls):
         """Blocks until an attempt may begin and answers True.
 
         Answers False after ``timeout`` seconds, when the server is closed, and when ``stop`` is set, which is
-        seen at the latest at :meth:`wake`. The waiting is by real time: a clock that is moved by hand is
-        looked at again after the span that was missing, after each call that changes something, and at
-        ``wake``.
+        seen at the latest at :meth:`wake`. The waiting is by real time: while a task waits, the clock is
+        looked at again after the span that was missing and every ``look_again`` seconds, after each call that
+        changes something, and at ``wake``.
         """
         give_up = None if timeout is None else time.monotonic() + timeout
         with self._state.lock:
@@ -146,12 +156,23 @@ class TasksServer(Controls):
                 moment = self._schedule.next_time(now)
                 if moment is not None and moment <= now:
                     return True
-                span = threading.TIMEOUT_MAX if moment is None else (moment - now) / SECOND
                 left = threading.TIMEOUT_MAX if give_up is None else give_up - time.monotonic()
                 if left <= 0:
                     return False
-                self._state.changed.wait(min(span, left, threading.TIMEOUT_MAX))
+                if moment is not None:
+                    left = min(left, self.look_again, (moment - now) / SECOND)
+                self._state.changed.wait(left)
             return False
+
+    def share(self, attempts: int) -> None:
+        """From so many attempts in flight on, only queues that have none in flight begin another.
+
+        Whoever can have so many at a time and a few more keeps a queue whose worker does not answer from
+        holding up the others. Attempts that somebody asked for begin in any case.
+        """
+        with self._state.lock:
+            self._schedule.shared = attempts
+            self._state.changed.notify_all()
 
     def wake(self) -> None:
         """Has every ``wait`` look again at the clock and at its ``stop``."""
@@ -177,7 +198,7 @@ class TasksServer(Controls):
         """As :meth:`Controls.reset`; what batches with a ``request_id`` were answered is forgotten too."""
         with self._state.call():
             super().reset()
-            self._batches.clear()
+            self._operations.clear()
 
     @property
     def closed(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +22,8 @@ from fantasm_gcp.local.tasks.queue_config import QueueDefaults, complete_queue
 from fantasm_gcp.local.tasks.retry import RetryLaw, parse_retry_config
 from fantasm_gcp.local.tasks.store import Store, TaskRow
 from fantasm_gcp.local.tasks.times import DAY, SECOND, micros
+
+log = logging.getLogger("fantasm_gcp.local.tasks")
 
 RETENTION: Final = 31 * DAY
 """A task older than this is deleted, tried or not."""
@@ -126,13 +130,21 @@ class State:
 
     @contextmanager
     def call(self) -> Iterator[int]:
-        """Holds the lock for one RPC and gives the time; UNAVAILABLE once the server is closed."""
+        """Holds the lock for one RPC and gives the time.
+
+        Raises ``RpcError``: UNAVAILABLE once the server is closed, INTERNAL when the file fails, for which a
+        disk that is full is no defect of this program.
+        """
         with self.lock:
             if self.closed:
                 raise RpcError(grpc.StatusCode.UNAVAILABLE, "The local Cloud Tasks server is closed.")
             now = self.now()
-            self.sweep(now)
-            yield now
+            try:
+                self.sweep(now)
+                yield now
+            except sqlite3.Error as error:
+                log.error("the file of Cloud Tasks failed: %s", error)
+                raise refusals.file_failed(error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

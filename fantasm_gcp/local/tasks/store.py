@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fantasm_gcp.errors import SettingsError
+from fantasm_gcp.local.tasks.shrinking import shrink
 
 FORMAT = 2
 """Version of the tables, kept in the file as its ``user_version``; files of format 1 are brought up to it."""
 
 NO_ANSWER = -1
-"""What stands for the status of an attempt that got no answer."""
+"""What stands for the status of an attempt that got no answer in time."""
+
+NOT_REACHED = 0
+"""What stands for the status of an attempt whose request did not get through: nobody listens, or hung up."""
 
 _TABLES_1 = """
 CREATE TABLE queues (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, queue BLOB NOT NULL);
@@ -97,9 +101,10 @@ class Store:
         try:
             # An exclusive file needs no shared memory beside it and refuses a second server.
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            version = self._check(path)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
-            self._prepare(path)
+            self._prepare(version)
         except sqlite3.Error as error:
             self._db.close()
             raise _explain(path, error) from error
@@ -107,20 +112,27 @@ class Store:
             self._db.close()
             raise
 
-    def _prepare(self, path: str | Path | None) -> None:
+    def _check(self, path: str | Path | None) -> int:
+        """The format of the file, 0 of an empty one; it is not changed, for it may be somebody else's."""
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version == 0:
             (foreign,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if foreign:
-                raise SettingsError(f"{path} is a database of something else: name another file")
-            self._bring_up(_TABLES_1 + _TABLES_2)
-        elif version == 1:
-            self._bring_up(_TABLES_2)
-        elif version != FORMAT:
+                raise SettingsError(
+                    f"{path} is a database of something else: move it away, or name another place"
+                )
+        elif version not in range(1, FORMAT + 1):
             raise SettingsError(
                 f"{path} has format {version} and this version reads formats 1 to {FORMAT}: "
                 "delete the file, or use the version that wrote it"
             )
+        return int(version)
+
+    def _prepare(self, version: int) -> None:
+        if version == 0:
+            self._bring_up(_TABLES_1 + _TABLES_2)
+        elif version == 1:
+            self._bring_up(_TABLES_2)
         self._db.execute("UPDATE tasks SET leased = 0, previous = ? WHERE leased = 1", (NO_ANSWER,))
 
     def _bring_up(self, statements: str) -> None:
@@ -137,11 +149,11 @@ class Store:
         self._db.execute("BEGIN")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:  # a full disk, for one, has ended it already
                 self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     def clear(self) -> None:
         """Forgets everything, tombstones and the clock's shift too.
@@ -152,6 +164,7 @@ class Store:
             self.keep_shift(0)
             for table in ("tasks", "queues", "tombstones"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # the three names above
+        shrink(self._db)
 
     # The clock.
 
@@ -292,7 +305,7 @@ class Store:
 
     def end_attempt(self, row: TaskRow, now: int, status: int, executions: int, due: int | None) -> None:
         """Records a failed attempt; ``due`` None leaves the task in flight, for another attempt holds it."""
-        answered = status != NO_ANSWER
+        answered = status not in (NO_ANSWER, NOT_REACHED)
         self._db.execute(
             "UPDATE tasks SET responses = ?, executions = ?, previous = ?, last_response = ?, "
             "due = ?, leased = ? WHERE seq = ?",

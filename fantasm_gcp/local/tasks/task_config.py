@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fantasm_gcp.local.tasks import refusals
 from fantasm_gcp.local.tasks.messages import Task
@@ -24,7 +22,7 @@ from fantasm_gcp.local.tasks.request_rules import (
     parse_method,
 )
 from fantasm_gcp.local.tasks.retry import check_retry_config
-from fantasm_gcp.local.tasks.times import SECOND, fill, parse_duration, parse_timestamp
+from fantasm_gcp.local.tasks.times import SECOND, fill, parse_duration, parse_timestamp, render_pacific
 
 MAX_TASK_BYTES: Final = 1_048_569
 MAX_AHEAD: Final = 720 * 3600 * SECOND
@@ -90,7 +88,9 @@ def _complete_app_engine_request(request: Any, queue: str) -> None:
         raise refusals.invalid("AppEngineHttpRequest.body is allowed only with the methods POST and PUT.")
     drop_ignored(request.headers, app_engine=True)
     check_headers(request.headers.items(), "AppEngineHttpRequest.headers")
-    request.headers["User-Agent"] = APP_ENGINE_USER_AGENT
+    given = [name for name in request.headers if name.lower() == "user-agent"]
+    agents = [request.headers.pop(name) for name in given]
+    request.headers["User-Agent"] = " ".join((*filter(None, agents), APP_ENGINE_USER_AGENT))
     if request.body:
         request.headers["Content-Length"] = str(len(request.body))
         if not any(name.lower() == "content-type" for name in request.headers):
@@ -118,23 +118,9 @@ def _parse_schedule_time(task: Any, now: int) -> int:
         return now
     due = parse_timestamp(task.schedule_time, "Task.scheduleTime")
     if due - now > MAX_AHEAD:
-        moment = _render_pacific(due)
+        moment = render_pacific(due // SECOND * SECOND)
         raise refusals.invalid(
             f"The Task.scheduleTime, {moment}, is too far in the future. "
             "Schedule time must be no more than 720h in the future."
         )
     return max(due, now)
-
-
-def _render_pacific(moment: int) -> str:
-    """The whole second of a moment in the zone in which the real service words it: US Pacific."""
-    zone: tzinfo
-    try:
-        zone = ZoneInfo("America/Los_Angeles")
-    except ZoneInfoNotFoundError:  # a system without time zones: winter time is the best that can be said
-        zone = timezone(timedelta(hours=-8))
-    whole = moment // SECOND
-    try:
-        return datetime.fromtimestamp(whole, UTC).astimezone(zone).isoformat()
-    except OverflowError:  # the year 9999 in some zones
-        return f"{whole}s"

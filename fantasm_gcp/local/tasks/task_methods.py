@@ -44,12 +44,12 @@ class TaskMethods:
     def list_tasks(self, request: Any) -> Any:
         """The tasks of a queue, page by page, in the order of their creation; large ones fewer at a time."""
         size = parse_page_size(request.page_size, _MOST_TASKS)
-        last = parse_token(request.parent, request.page_token)
-        with self._state.call():
+        with self._state.call() as now:
+            last = parse_token(request.parent, request.page_token, now)
             queue = self._state.queue(request.parent)
             most = _MOST_FULL_BYTES if request.response_view == messages.FULL else _MOST_READ_BYTES
             rows, more = self._state.store.page(queue.number, _parse_number(last), size, most)
-        token = render_token(request.parent, str(rows[-1].seq)) if more else ""
+        token = render_token(request.parent, str(rows[-1].seq), now) if more else ""
         tasks = [show_task(row, request.response_view) for row in rows]
         return messages.ListTasksResponse(tasks=tasks, next_page_token=token)
 
@@ -96,11 +96,9 @@ class TaskMethods:
         """Stores a task, with the lock held; ALREADY_EXISTS when its name is not free."""
         name = stored.name
         store = self._state.store
-        seq = (
-            None
-            if store.buried(name, now)
-            else store.add_task(name, queue.number, due, now, stored.SerializeToString())
-        )
+        if store.buried(name, now):
+            raise refusals.exists(refusals.TASK_TOO_RECENT)
+        seq = store.add_task(name, queue.number, due, now, stored.SerializeToString())
         if seq is None:
             raise refusals.exists(refusals.TASK_EXISTS)
         queue.offer(due, seq)

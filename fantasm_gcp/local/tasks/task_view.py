@@ -8,19 +8,25 @@ from fantasm_gcp.local.tasks.messages import BASIC, FULL, Task
 from fantasm_gcp.local.tasks.store import NO_ANSWER, TaskRow
 from fantasm_gcp.local.tasks.times import fill
 
-_UNKNOWN, _DEADLINE_EXCEEDED = 2, 4
+_UNKNOWN = (2, "UNKNOWN")
+_LATE = 504
+"""How an attempt without an answer in time shows, for either kind of target."""
+
+# As Google's front ends turn the status of HTTP into a code; recordings of the service have it for 0 (not
+# reached), 405, 500 and 504.
+_OF_CLASS = {4: (9, "FAILED_PRECONDITION"), 5: (13, "INTERNAL")}
 _CODES = {
     400: (3, "INVALID_ARGUMENT"),
     401: (16, "UNAUTHENTICATED"),
     403: (7, "PERMISSION_DENIED"),
     404: (5, "NOT_FOUND"),
     409: (10, "ABORTED"),
+    416: (11, "OUT_OF_RANGE"),
     429: (8, "RESOURCE_EXHAUSTED"),
     499: (1, "CANCELLED"),
-    500: (13, "INTERNAL"),
     501: (12, "UNIMPLEMENTED"),
     503: (14, "UNAVAILABLE"),
-    504: (_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+    504: (4, "DEADLINE_EXCEEDED"),
 }
 
 
@@ -55,9 +61,6 @@ def _restrict(task: Any, view: int) -> Any:
 
 
 def _fill_status(status: Any, previous: int) -> None:
-    if previous == NO_ANSWER:
-        status.code = _DEADLINE_EXCEEDED
-        status.message = "DEADLINE_EXCEEDED(4): no answer before the deadline"
-        return
-    status.code, name = _CODES.get(previous, (_UNKNOWN, "UNKNOWN"))
-    status.message = f"{name}({status.code}): HTTP status code {previous}"
+    shown = _LATE if previous == NO_ANSWER else previous
+    status.code, name = _CODES.get(shown) or _OF_CLASS.get(shown // 100, _UNKNOWN)
+    status.message = f"{name}({status.code}): HTTP status code {shown}"

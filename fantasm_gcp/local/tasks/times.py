@@ -5,7 +5,9 @@ Whole numbers compare exactly: the moment the server says an attempt may begin i
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fantasm_gcp.local.tasks import refusals
 
@@ -51,3 +53,17 @@ def render_eta(moment: int) -> str:
     """A moment as the header TaskETA has it: seconds of the epoch, with six digits behind the point."""
     whole, rest = divmod(moment, SECOND)
     return f"{whole}.{rest:06d}"
+
+
+def render_pacific(moment: int) -> str:
+    """A moment in the zone in which the real service words it, US Pacific, in the form of RFC 3339."""
+    zone: tzinfo
+    try:
+        zone = ZoneInfo("America/Los_Angeles")
+    except ZoneInfoNotFoundError:  # a system without time zones: winter time is the best that can be said
+        zone = timezone(timedelta(hours=-8))
+    whole, rest = divmod(moment, SECOND)
+    try:
+        return datetime.fromtimestamp(whole, UTC).replace(microsecond=rest).astimezone(zone).isoformat()
+    except OverflowError:  # the year 9999 in some zones
+        return f"{whole}s"

@@ -131,7 +131,7 @@ const steps = {
     assert.match(words, /The task no longer exists, though a task with this name existed recently/);
     const again = {parent: queue, task: {name: taskName('http-1'), httpRequest: http('/again')}};
     assert.equal(
-      await refusal(() => client.createTask(again), /Requested entity already exists/),
+      await refusal(() => client.createTask(again), /a task with this name existed too recently/),
       Code.ALREADY_EXISTS
     );
   },
