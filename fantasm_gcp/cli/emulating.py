@@ -18,11 +18,10 @@ from fantasm_gcp.core.definition import Definitions
 from fantasm_gcp.errors import DefinitionError, SettingsError
 from fantasm_gcp.loader import IndexFile, load_definitions
 from fantasm_gcp.local.dev.configuration import (
-    INDEX_YAML,
     QUEUE_YAML,
+    IndexYaml,
     StartQueues,
     find_file,
-    read_indexes,
     read_queues,
     read_services,
 )
@@ -101,15 +100,20 @@ def _start(options: Options, environ: Mapping[str, str], closing: ExitStack) -> 
     project, location = options.project or settings.project or "local", options.location or settings.location
     datastore, tasks = "datastore" in options.servers, "tasks" in options.servers
     # Files that are of no concern to the server asked for may be whatever they are.
-    queues, indexes = StartQueues(), IndexFile(())
+    queues, indexes, index_yaml = StartQueues(), IndexFile(()), IndexYaml(options.index_yaml)
     if tasks:
         file = find_file(options.queue_yaml, QUEUE_YAML)
         queues = read_queues(file, _definitions(options), _parent(project, location))
     if datastore:
-        indexes = read_indexes(find_file(options.index_yaml, INDEX_YAML))
+        indexes = index_yaml.read()
     directory = None if options.memory else options.data
     servers = closing.enter_context(
-        LocalServers(directory, _opening(options, indexes, services), datastore=datastore, tasks=tasks)
+        LocalServers(
+            directory,
+            _opening(options, index_yaml, indexes, services),
+            datastore=datastore,
+            tasks=tasks,
+        )
     )
     if tasks:
         servers.declare(queues)
@@ -134,7 +138,9 @@ def _parent(project: str, location: str) -> str:
     return parent
 
 
-def _opening(options: Options, indexes: IndexFile, services: Mapping[str, str]) -> Opening:
+def _opening(
+    options: Options, index_yaml: IndexYaml, indexes: IndexFile, services: Mapping[str, str]
+) -> Opening:
     return Opening(
         host=options.host,
         datastore_port=options.datastore_port,
@@ -142,6 +148,7 @@ def _opening(options: Options, indexes: IndexFile, services: Mapping[str, str]) 
         names=(*options.names, ADDRESSES) if options.allow_remote else options.names,
         pessimistic=options.concurrency == "pessimistic",
         indexes=indexes.indexes,
+        newer_indexes=index_yaml.read_newer,
         require_indexes=not options.any_query,
         create_queues=not options.strict_queues,
         issuer=options.issuer or GOOGLE_ISSUER,

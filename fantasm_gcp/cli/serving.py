@@ -22,15 +22,14 @@ from fantasm_gcp.console.rendering import LOCAL_PAGES
 from fantasm_gcp.engine.sweeping import sweep
 from fantasm_gcp.errors import DefinitionError, FantasmError, SettingsError
 from fantasm_gcp.gateways.clients import Channels
-from fantasm_gcp.loader import CompositeIndex
 from fantasm_gcp.local.dev.configuration import (
-    INDEX_YAML,
     QUEUE_YAML,
+    IndexYaml,
     find_file,
-    read_indexes,
     read_queues,
     read_services,
 )
+from fantasm_gcp.local.dev.front import DATASTORE_PAGES
 from fantasm_gcp.local.dev.gcloud import GcloudDatastore
 from fantasm_gcp.local.dev.opening import OpenError, Opening
 from fantasm_gcp.local.dev.pages import Pages, bind
@@ -166,10 +165,18 @@ def _open_servers(
         _check_answers(name, environ[name])
     environ["FANTASM_MODE"] = "local"
     project = environ["GOOGLE_CLOUD_PROJECT"] = environ.get("GOOGLE_CLOUD_PROJECT") or "local"
+    index_yaml = IndexYaml()
+    indexes = index_yaml.read()
+    for warning in indexes.warnings:
+        click.echo(str(warning), err=True)
     servers = closing.enter_context(
         LocalServers(
             options.directory,
-            Opening(indexes=_read_indexes(), require_indexes=not options.any_query),
+            Opening(
+                indexes=indexes.indexes,
+                newer_indexes=index_yaml.read_newer,
+                require_indexes=not options.any_query,
+            ),
             datastore=DATASTORE not in external and not options.gcloud,
             tasks=TASKS not in external,
         )
@@ -182,13 +189,6 @@ def _open_servers(
         hosts[DATASTORE] = emulator.host
     environ.update({name: host for name, host in hosts.items() if host})
     return servers
-
-
-def _read_indexes() -> tuple[CompositeIndex, ...]:
-    file = read_indexes(find_file(None, INDEX_YAML))
-    for warning in file.warnings:
-        click.echo(str(warning), err=True)
-    return file.indexes
 
 
 def _check_answers(name: str, address: str) -> None:
@@ -255,3 +255,6 @@ def _tell(
         click.echo(f"queues     http://{environ[TASKS]}/")
     else:
         click.echo(f"           which has to deliver App Engine tasks to {url}")
+    if DATASTORE not in external and not options.gcloud:
+        pages = environ[DATASTORE if TASKS in external else TASKS]
+        click.echo(f"entities   http://{pages}{DATASTORE_PAGES}/")

@@ -35,6 +35,9 @@ CheckTimeout: TypeAlias = Callable[[float], None]
 _NO_TIMEOUT = 1e9
 """Seconds from which on a timeout is none: gRPC has a moment far ahead for a deadline that was not set."""
 
+_MOST_WORDS = 3000
+"""Bytes of a refusal's message over gRPC: it goes twice among headers, and of these clients take 8 KiB."""
+
 
 class RpcError(Exception):
     """A method's refusal: a gRPC status code, a message for the caller, and details as protobuf messages."""
@@ -52,6 +55,16 @@ def render_status(refusal: RpcError) -> Any:
     for detail in refusal.details:
         status.details.add().Pack(detail)
     return status
+
+
+def _shorten(message: str) -> str:
+    """As much of a message as gRPC can carry; there each byte that is not printable ASCII takes three."""
+    left = _MOST_WORDS
+    for at, char in enumerate(message):
+        left -= 1 if " " <= char <= "~" else 3 * len(char.encode(errors="replace"))
+        if left < 0:
+            return f"{message[:at]}…"
+    return message
 
 
 def _trailing_metadata(refusal: RpcError) -> tuple[tuple[str, bytes], ...]:
@@ -150,8 +163,9 @@ def _handler(method: Method, service: Service) -> grpc.RpcMethodHandler:
             _check_timeout(service, context.time_remaining())
             return call(method, parse(method, body)).SerializeToString()
         except RpcError as error:
-            context.set_trailing_metadata(_trailing_metadata(error))
-            context.abort(error.code, error.message)
+            refusal = RpcError(error.code, _shorten(error.message), error.details)
+            context.set_trailing_metadata(_trailing_metadata(refusal))
+            context.abort(refusal.code, refusal.message)
 
     # Parsed here and not by grpc, which answers INTERNAL to bytes that are no message.
     return grpc.unary_unary_rpc_method_handler(handle)

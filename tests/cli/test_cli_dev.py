@@ -28,7 +28,7 @@ def test_it_tells_one_fact_a_line_and_stops_politely(project):
             each["machine"] for each in get(f"{url}/fantasm/api/machines")["machines"]
         ]
         assert 0 == child.stop()
-    console, data, datastore, tasks, queues, last = child.said
+    console, data, datastore, tasks, queues, entities, last = child.said
     assert f"console    {url}/fantasm/" == console
     assert "data       in .fantasm" == data
     assert datastore.startswith("datastore  127.0.0.1:")
@@ -36,6 +36,7 @@ def test_it_tells_one_fact_a_line_and_stops_politely(project):
     assert tasks.startswith("tasks      127.0.0.1:")
     assert tasks.endswith(" (CLOUD_TASKS_EMULATOR_HOST)")
     assert f"queues     http://{tasks.split()[1]}/" == queues
+    assert f"entities   http://{tasks.split()[1]}/datastore/" == entities
     assert f"serving {url}/fantasm/ until Ctrl-C" == last
     assert "*\n" == (project / ".fantasm" / ".gitignore").read_text()
 
@@ -288,6 +289,7 @@ def test_a_datastore_that_is_named_is_used(project):
         )
     assert 0 == status, said
     assert f"datastore  {host} (as DATASTORE_EMULATOR_HOST says; not started here)" in said
+    assert "entities" not in said
     assert ["demo.json", "tasks.sqlite"] == sorted(
         each.name for each in (project / "other").iterdir() if each.suffix in (".json", ".sqlite")
     )

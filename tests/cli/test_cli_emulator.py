@@ -185,7 +185,7 @@ def test_tasks_go_to_services_with_tokens_that_verify(tmp_path):
 
 
 def test_a_query_without_its_index_is_refused_with_the_stanza(tmp_path, monkeypatch):
-    """As in production; with index.yaml it is answered, and with --any-query always."""
+    """As in production; once index.yaml has it, it is answered, and with --any-query always."""
 
     def ask():
         client = datastore.Client(project="local")
@@ -200,10 +200,11 @@ def test_a_query_without_its_index_is_refused_with_the_stanza(tmp_path, monkeypa
         pages = f"http://{addresses['DATASTORE_EMULATOR_HOST']}/datastore/"
         assert f"pages      {pages}" in child.said
         assert 'href="/datastore/"' in get(pages)
+        (tmp_path / "index.yaml").write_text(INDEX_YAML)
+        assert [] == ask()
     stanza = INDEX_YAML.removeprefix("indexes:\n").strip()
     assert stanza in caught.value.message
     assert stanza in child.output
-    (tmp_path / "index.yaml").write_text(INDEX_YAML)
     with emulator(tmp_path, "datastore") as (addresses, _):
         monkeypatch.setenv("DATASTORE_EMULATOR_HOST", addresses["DATASTORE_EMULATOR_HOST"])
         assert [] == ask()

@@ -346,6 +346,12 @@ GAPS: tuple[Gap, ...] = (
         excuses=allow.refused("unique ancestor"),
     ),
     Gap(
+        "ancestors named twice",
+        frozenset({DATASTORE}),
+        "A filter that names the same ancestor twice is refused. The Firestore emulator answers it.",
+        excuses=allow.refused("duplicate ancestor"),
+    ),
+    Gap(
         "cursors of projections",
         frozenset({FIRESTORE}),
         "A cursor of a projection query that sorts by the key is refused by the query it is from.",

@@ -22,11 +22,12 @@ from werkzeug.test import Client
 from fantasm_gcp.local.datastore import DatastoreServer
 from fantasm_gcp.local.dev.front import build_datastore_front, build_tasks_front
 from fantasm_gcp.local.pages import create_datastore_pages
+from fantasm_gcp.local.pages.entity_reading import MOST_NAMESPACES
 from fantasm_gcp.local.rpc import LocalChannel
 from fantasm_gcp.local.tasks import TasksServer
 from fantasm_gcp.local.tasks.tokens import Issuer
 
-HOSTILE = "\"'><script>alert(1)</script>&`\\ \u202e\x01\n"
+HOSTILE = "\"'><script>alert(1)</script>&`\\ \u202e\u200b\x01\n"
 LINK = re.compile(r'(?:href|action)="([^"]*)"')
 
 
@@ -123,6 +124,19 @@ def test_databases_and_namespaces_are_there_to_choose(stored: DatastoreServer, w
     assert "There 1" in web.get(re.sub("(project|database)=[^&]*&", "", entity)).text
 
 
+def test_a_namespace_that_is_not_among_the_first_is_shown(stored: DatastoreServer, web: FlaskClient) -> None:
+    """Its own kinds, and not those of another; that there are more than are listed is said."""
+    client = client_of(stored)
+    names = [f"tenant{number:03}" for number in range(MOST_NAMESPACES + 1)]
+    client.put_multi([datastore.Entity(client.key(f"Of-{name}", 1, namespace=name)) for name in names])
+
+    html = web.get(f"/datastore/?project=mine&namespace={names[-1]}").text
+
+    assert f'<option value="{names[-1]}" selected>{names[-1]}</option>' in html
+    assert [f"Of-{names[-1]}"] == keys(html)
+    assert "write them into the address" in html
+
+
 def test_many_kinds_are_listed_page_by_page(stored: DatastoreServer, web: FlaskClient) -> None:
     """Each of them once."""
     client = client_of(stored)
@@ -175,6 +189,16 @@ def test_numbers_are_shown_of_an_aggregation(stored: DatastoreServer, web: Flask
         html = query(web, gql).text
         assert '<dt>many</dt><dd class="time">3</dd>' in html
         assert '<dt>total</dt><dd class="time">7</dd>' in html
+
+
+def test_what_is_no_entity_leads_to_none(stored: DatastoreServer, web: FlaskClient) -> None:
+    """A kind, a namespace or a property that a query of metadata finds can only be read."""
+    put(client_of(stored), "Item", 1, rank=1)
+
+    for kind, shown in (("__kind__", "__kind__ 'Item'"), ("__namespace__", "__namespace__ 1")):
+        html = query(web, f"SELECT * FROM {kind}").text
+        assert shown in unescape(html)
+        assert [] == links(html, "entity")
 
 
 def test_a_refused_query_can_be_mended_where_it_stands(stored: DatastoreServer, web: FlaskClient) -> None:
@@ -250,11 +274,11 @@ def test_an_entity_is_shown_with_every_type_of_value(stored: DatastoreServer, we
     html = web.get(link).text
 
     shown = re.findall(
-        r'<bdi class="name">(\w+)</bdi></th>\s*<td>([\w ]+)</td>\s*<td>(\w+)</td>\s*<td>(.*?)</td>',
+        r'<bdi class="name">(\w+)</bdi></th>\s*<td>(.*?)</td>\s*<td>([\w ]+)</td>\s*<td>(\w+)</td>',
         html,
         re.S,
     )
-    plain = {name: (kind, index, unescape(re.sub(r"<.*?>", "", value))) for name, kind, index, value in shown}
+    plain = {name: (kind, index, unescape(re.sub(r"<.*?>", "", value))) for name, value, kind, index in shown}
     assert {
         "text": ("string", "yes", "plain"),
         "note": ("string", "no", "long"),
@@ -270,6 +294,17 @@ def test_an_entity_is_shown_with_every_type_of_value(stored: DatastoreServer, we
         "owner": ("key", "yes", "Customer 'ada'"),
     } == plain
     assert "Customer &#39;ada&#39;</bdi></h1>" in web.get(links(html, "entity")[0]).text
+
+
+def test_a_value_is_shown_from_its_first_character(stored: DatastoreServer, web: FlaskClient) -> None:
+    """HTML drops a newline that begins what it leaves as it is; what can be scrolled takes the keyboard."""
+    put(client_of(stored), "Item", 1, begun="\nsecond", short="one")
+
+    (link,) = links(query(web, "SELECT * FROM Item").text, "entity")
+    html = web.get(link).text
+
+    assert '<pre class="value" tabindex="0" aria-label="Value of begun">\n\nsecond</pre>' in html
+    assert '<pre class="value">one</pre>' in html
 
 
 def test_an_entity_leads_to_those_above_and_below_it(stored: DatastoreServer, web: FlaskClient) -> None:
@@ -312,7 +347,7 @@ def test_no_entity_becomes_markup_or_hides_itself(stored: DatastoreServer, web: 
     for html in pages:
         assert "<script>alert" not in html
         assert not re.search(
-            "[\x00-\x08\x0b-\x1f\u202e]", re.sub(r"<textarea.*?</textarea>", "", html, flags=re.S)
+            "[\x00-\x08\x0b-\x1f\u200b\u202e]", re.sub(r"<textarea.*?</textarea>", "", html, flags=re.S)
         )
         assert "\\u202e" in html
 

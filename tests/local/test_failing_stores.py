@@ -58,6 +58,18 @@ class Lines(logging.Handler):
         self._log.removeHandler(self)
 
 
+def told_until_idle(server: TasksServer, dispatcher: Dispatcher) -> list[logging.LogRecord]:
+    """What the log says of a store that fails when the dispatcher starts or soon after, and then no longer."""
+    with Lines("fantasm_gcp.local.tasks") as log:
+        dispatcher.start()
+        assert log.came.acquire(timeout=PATIENCE)
+        assert not log.came.acquire(timeout=0.05), "each try is told"
+        fail(server, False)
+        assert server.wait_idle(PATIENCE, scheduled=True)
+    assert dispatcher.stop(PATIENCE)
+    return log.lines
+
+
 def test_a_caller_is_told_what_the_file_said_and_may_go_on_later(
     server: TasksServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,33 +123,19 @@ def test_an_attempt_that_ends_while_the_store_fails_ends_when_it_works_again(ser
         return Response(200)
 
     client_of(server).create_task(parent=QUEUE, task=app_engine_task())
-    dispatcher = Dispatcher(server, deliver, threads=2, pause=0.001)
-    with Lines("fantasm_gcp.local.tasks") as log:
-        dispatcher.start()
-        assert log.came.acquire(timeout=PATIENCE)
-        assert not log.came.acquire(timeout=0.05), "each try is told"
-        fail(server, False)
-        assert server.wait_idle(PATIENCE, scheduled=True)
-    assert dispatcher.stop(PATIENCE)
+    lines = told_until_idle(server, Dispatcher(server, deliver, threads=2, pause=0.001))
     assert (1, 0) == (len(called), server.depth())
     assert [f"the local Cloud Tasks server cannot go on: {READ_ONLY}; it tries again every 0.001 s"] == [
-        record.getMessage() for record in log.lines
+        record.getMessage() for record in lines
     ]
-    assert not log.lines[0].exc_info
+    assert not lines[0].exc_info
 
 
 def test_an_attempt_that_cannot_begin_begins_when_the_store_works_again(server: TasksServer) -> None:
     """Of many threads that would begin it, one tries, and says so once."""
     client_of(server).create_task(parent=QUEUE, task=app_engine_task())
     fail(server, True)
-    dispatcher = Dispatcher(server, lambda _: Response(200), threads=8, pause=0.001)
-    with Lines("fantasm_gcp.local.tasks") as log:
-        dispatcher.start()
-        assert log.came.acquire(timeout=PATIENCE)
-        assert not log.came.acquire(timeout=0.05), "each try is told"
-        fail(server, False)
-        assert server.wait_idle(PATIENCE, scheduled=True)
-    assert dispatcher.stop(PATIENCE)
+    told_until_idle(server, Dispatcher(server, lambda _: Response(200), threads=8, pause=0.001))
     assert 0 == server.depth()
 
 

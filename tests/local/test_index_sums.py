@@ -139,6 +139,18 @@ def test_sums_are_those_of_the_entities_to_the_last_bit(local: Any, seed: int) -
         assert wanted == bits(low.aggregate("K", *over(*names), **fields, **bounds)), (fields, bounds)
 
 
+def test_doubles_are_added_in_the_order_of_the_results(local: Any) -> None:
+    """Also downwards by key, where they come to something else."""
+    low, _ = local
+    for number, value in enumerate((1e16, 1.0, -1e16, 1.0), start=1):
+        low.put("K", number, n=value)
+    upwards, downwards = (
+        low.aggregate("K", *over("n"), order=by(order)) for order in ("__key__", "-__key__")
+    )
+    assert {COUNT: 4, "sum_n": 1.0, "avg_n": 0.25} == upwards
+    assert {COUNT: 4, "sum_n": 0.0, "avg_n": 0.0} == downwards
+
+
 SERVED: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "all of a kind": (("n",), {}),
     "an equality": (("n",), {"filter": where("g", "EQUAL", 1)}),

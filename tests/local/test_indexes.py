@@ -219,10 +219,10 @@ def test_the_index_that_is_told_serves_the_query(case: str) -> None:
 def test_names_that_yaml_would_misread_are_quoted() -> None:
     """So that the stanza can be pasted whatever the names are."""
     with opened(()) as (low, _), pytest.raises(FailedPrecondition) as caught:
-        low.query("on: x", filter=eq("no"), order=by('-a"b'))
+        low.query("on: x", filter=eq("no"), order=by('-a"b', "\x7f\x85\ufeff"))
     told = caught.value.message.partition("\n")[2]
     read = parse_indexes(f"indexes:\n{told}", "f").indexes
-    assert (CompositeIndex("on: x", (("no", False), ('a"b', True))),) == read
+    assert (CompositeIndex("on: x", (("no", False), ('a"b', True), ("\x7f\x85\ufeff", False))),) == read
 
 
 def test_without_a_kind_no_index_is_needed(strict: Low) -> None:

@@ -77,6 +77,13 @@ def test_a_call_that_would_wait_too_long_is_refused(server: TasksServer, wired: 
         client.create_task(parent=QUEUE, task=http_task(), timeout=None)
 
 
+@pytest.mark.parametrize("text", ["x" * 20_000, "é" * 20_000])
+def test_a_refusal_of_a_long_text_keeps_its_code(wired: Client, text: str) -> None:
+    """Its words are cut to what the headers of gRPC can hold, twice where there is a link."""
+    code, words = refusal(partial(wired.create_task, parent=QUEUE, task=http_task(text)))
+    assert ("INVALID_ARGUMENT", f'Task ID "{text[:99]}', "…") == (code, words[:108], words[-1])
+
+
 def test_a_wrong_name_comes_with_a_link_to_what_is_right(server: TasksServer, wired: Client) -> None:
     """The detail that recordings of the real service have; over the wire and in one process."""
     where = "https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues"

@@ -40,7 +40,7 @@ def server() -> Iterator[TasksServer]:
 @pytest.fixture
 def client(server: TasksServer) -> Any:
     """The official client of v2beta3."""
-    channel = LocalChannel(beta3_service(server.service, server))
+    channel = LocalChannel(beta3_service(server.service, server), server.operations)
     return tasks_v2beta3.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
 
 
@@ -135,11 +135,14 @@ def test_tasks_are_those_of_v2(client: Any, server: TasksServer) -> None:
 
 
 def test_a_batch_is_answered_in_messages_of_its_version(client: Any) -> None:
-    """What an operation holds is packed, and unpacked by the name of its type."""
+    """Now and when it is asked for again: clients unpack what an operation holds as their own types."""
     requests = [{"parent": QUEUE, "task": {"http_request": HTTP}}, {"parent": QUEUE, "task": {"name": "x"}}]
-    operation = client.batch_create_tasks(request={"parent": QUEUE, "requests": requests})
+    batch = {"parent": QUEUE, "requests": requests, "request_id": "one"}
+    operation = client.batch_create_tasks(request=batch)
     assert 1 == len(operation.result(timeout=1).tasks)
     assert [1] == list(operation.metadata.failed_requests)
+    assert operation.operation == client.get_operation({"name": operation.operation.name})
+    assert operation.operation == client.batch_create_tasks(request=batch).operation
 
 
 def test_statistics_come_when_the_mask_names_them(client: Any, server: TasksServer) -> None:
@@ -164,6 +167,25 @@ def test_statistics_come_when_the_mask_names_them(client: Any, server: TasksServ
     assert tasks_v2beta3.Queue(name=QUEUE) == named
     with pytest.raises(exceptions.InvalidArgument):
         client.get_queue(request={"name": QUEUE, "read_mask": {"paths": ["nothing"]}})
+
+
+def test_every_answer_of_the_last_minute_is_counted(client: Any, server: TasksServer) -> None:
+    """Of as many as there are, failures too; not those of other queues, of before, or that did not come."""
+
+    def attempt(queue: str, response: Response | None) -> None:
+        name = client.create_task(parent=queue, task={"http_request": HTTP}).name
+        leased = server.lease(name, force=True)
+        assert leased is not None
+        server.finish(leased, response)
+
+    attempt(QUEUE, Response(200))
+    server.advance(60)
+    for status in [200] * 200 + [503]:
+        attempt(QUEUE, Response(status))
+    attempt(QUEUE, None)
+    attempt(f"{QUEUE}-other", Response(200))
+    stats = client.get_queue(request={"name": QUEUE, "read_mask": {"paths": ["stats"]}}).stats
+    assert 201 == stats.executed_last_minute_count
 
 
 @pytest.mark.parametrize(

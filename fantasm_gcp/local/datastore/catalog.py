@@ -30,7 +30,7 @@ class Catalog:
         self._store = store
         self._partition = partition
         self._scope = store.scope(partition)
-        self._moment = None if moment is None or moment >= store.clock else moment
+        self._moment = moment
 
     def namespaces(self) -> list[str]:
         """The namespaces of the partition's database that have entities."""

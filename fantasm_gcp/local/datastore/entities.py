@@ -58,7 +58,9 @@ def check_property_name(name: str) -> None:
 
 def _check_properties(entity: Any, partition: Partition, depth: int, outer: int) -> None:
     """``outer`` is how many bytes the names have, with their dots, of the properties that it is in."""
-    for name, value in entity.properties.items():
+    properties = entity.properties
+    for name in properties:  # ``items()`` takes twice as long
+        value = properties[name]
         check_property_name(name)
         if name.startswith("__") and is_reserved(name):
             raise invalid(f'The property.name "{name}" is reserved.')
@@ -167,24 +169,23 @@ def with_outer(names: Collection[str]) -> frozenset[str]:
 
 
 def _collect(entity: Any, prefix: str, names: Collection[str] | None, found: dict[str, set[bytes]]) -> None:
-    for name, value in entity.properties.items():
-        path = prefix + name
+    properties = entity.properties
+    for name in properties:
+        value, path = properties[name], prefix + name
         if (names is not None and path not in names) or value.exclude_from_indexes:
             continue
-        if value.WhichOneof(type_of) != "array_value":
-            _collect_value(path, value, names, found)
-        elif value.array_value.values:
-            for element in value.array_value.values:
-                if not element.exclude_from_indexes:
-                    _collect_value(path, element, names, found)
-        else:
+        kind = value.WhichOneof(type_of)
+        if kind == "entity_value":
+            _collect(value.entity_value, path + ".", names, found)
+        elif kind != "array_value":
+            found.setdefault(path, set()).add(encode_value(value))
+        elif not value.array_value.values:
             found.setdefault(path, set()).add(NULL)
-
-
-def _collect_value(
-    path: str, value: Any, names: Collection[str] | None, found: dict[str, set[bytes]]
-) -> None:
-    if value.WhichOneof(type_of) == "entity_value":
-        _collect(value.entity_value, path + ".", names, found)
-    else:
-        found.setdefault(path, set()).add(encode_value(value))
+        else:
+            for element in value.array_value.values:
+                if element.exclude_from_indexes:
+                    continue
+                if element.WhichOneof(type_of) == "entity_value":
+                    _collect(element.entity_value, path + ".", names, found)
+                else:
+                    found.setdefault(path, set()).add(encode_value(element))

@@ -18,8 +18,6 @@ from fantasm_gcp.local.datastore.store import Store
 
 def scan_at(store: Store, query: Query, moment: int) -> Iterator[Row]:
     """As :func:`scan`, as of ``moment`` in microseconds, which must not be before ``store.complete_from``."""
-    if moment >= store.clock:
-        return scan(store, query)
     scope = store.scope(query.partition)
     if scope is None:
         return iter(())

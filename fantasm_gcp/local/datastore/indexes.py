@@ -157,5 +157,7 @@ def stanza(index: CompositeIndex) -> str:
 
 def _scalar(text: str) -> str:
     """Text as YAML reads it back; quoted only where it must be, as names of properties hardly ever must."""
-    plain = _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    if _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS:
+        return text
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in quoted)

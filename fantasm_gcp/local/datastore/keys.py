@@ -123,13 +123,19 @@ def resolve_partition(
     An empty project stands for the request's. Raises INVALID_ARGUMENT when it names another project or
     database than the request, or a malformed namespace; with ``for_write`` for a reserved one, too.
     """
-    named = partition_id.project_id or project
-    if named != project or (partition_id.database_id or database) != database:
+    named = Partition(partition_id.project_id, partition_id.database_id, partition_id.namespace_id)
+    return _resolved(named, project, database, for_write)
+
+
+@lru_cache(maxsize=1024)
+def _resolved(named: Partition, project: str, database: str, for_write: bool) -> Partition:
+    if (named.project or project, named.database or database) != (project, database):
         asked = f"{project}/{database}" if database else project
-        given = f"{named}/{partition_id.database_id}" if partition_id.database_id else named
+        given = named.project or project
+        given = f"{given}/{named.database}" if named.database else given
         raise invalid(f"mismatched databases within request: {asked} vs. {given}")
-    _check_dimension("namespace", partition_id.namespace_id)
-    partition = Partition(project, database, partition_id.namespace_id)
+    _check_dimension("namespace", named.namespace)
+    partition = Partition(project, database, named.namespace)
     if for_write and any(map(is_reserved, partition)):
         what, name = next((w, n) for w, n in zip(partition._fields, partition, strict=True) if is_reserved(n))
         raise invalid(f'The {what} id "{name}" is reserved.')

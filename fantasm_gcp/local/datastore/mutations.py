@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fantasm_gcp.local.datastore.bases import check_base, check_bases
 from fantasm_gcp.local.datastore.entities import check_entity
@@ -25,8 +24,7 @@ _FORBIDDEN_SEQUENCES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A mutation that is well formed: ``path`` is the encoded key, ``None`` while the key is incomplete.
 
     ``transforms`` is how many property transforms it counts as.
@@ -36,12 +34,9 @@ class Prepared:
     mutation: Any
     key: Any
     partition: Partition
+    kind: str
     path: bytes | None
     transforms: int
-
-    @property
-    def kind(self) -> str:
-        return str(self.key.path[-1].kind)
 
 
 def prepare(mutation: Any, project: str, database: str) -> Prepared:
@@ -69,28 +64,31 @@ def prepare(mutation: Any, project: str, database: str) -> Prepared:
     elif mutation.property_transforms:
         raise invalid("Delete mutation cannot have PropertyTransforms.")
     path = encode_path(key.path) if complete else None
-    return Prepared(operation, mutation, key, partition, path, transforms)
+    return Prepared(operation, mutation, key, partition, key.path[-1].kind, path, transforms)
 
 
 def check_sequence(prepared: Collection[Prepared], *, transactional: bool) -> None:
     """Raises INVALID_ARGUMENT for mutations of one entity that cannot stand in one commit."""
     if len(prepared) < 2:
         return
+    firsts: dict[tuple[Partition, bytes], Prepared] = {}
     before: dict[tuple[Partition, bytes], str] = {}
-    firsts: dict[tuple[Partition, bytes], Any] = {}
     transforms: Counter[tuple[Partition, bytes]] = Counter()
     for item in prepared:
         if item.path is None:
             continue
         name = (item.partition, item.path)
-        earlier = before.get(name)
-        if earlier is not None and not transactional:
+        first = firsts.setdefault(name, item)
+        if first is item:
+            continue
+        if not transactional:
             raise invalid(
                 "A non-transactional commit may not contain multiple mutations affecting the same entity."
             )
+        earlier = before.get(name, first.operation)
         if (earlier, item.operation) in _FORBIDDEN_SEQUENCES:
             raise invalid(f"Cannot {earlier} then {item.operation} an entity in the same request.")
         before[name] = item.operation
-        check_bases(firsts.setdefault(name, item.mutation), item.mutation)
+        check_bases(first.mutation, item.mutation)
         transforms[name] += item.transforms
-        check_count(transforms[name])
+        check_count(first.transforms + transforms[name])

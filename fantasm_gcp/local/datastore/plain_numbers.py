@@ -36,20 +36,21 @@ Number = int | float | None
 """What a result adds; ``None`` when its value is no number."""
 
 _PLAIN = ("integer_value", "double_value")
+_NUMBERS = (FIXED, DOUBLE)
 
 
 def note_mixed_numbers(store: Store, kind: int, entity: Any, indexed: Indexed) -> None:
     """Notes of an entity to be written the properties whose index entries are not its numbers."""
+    properties = entity.properties
     for name, values in indexed.items():
-        if not any(value[:1] in (FIXED, DOUBLE) for value in values):
+        if len(values) > 1:
+            mixed = any(value[:1] in _NUMBERS for value in values)
+        elif values[0][:1] in _NUMBERS:
+            held = properties.get(name)
+            mixed = held is None or held.WhichOneof(type_of) not in _PLAIN or held.exclude_from_indexes
+        else:
             continue
-        held = entity.properties.get(name)
-        if (
-            held is None
-            or len(values) > 1
-            or held.exclude_from_indexes
-            or held.WhichOneof(type_of) not in _PLAIN
-        ):
+        if mixed:
             number = store.property(name, create=True)
             if number is not None:
                 store.note_mixed(kind, number)
@@ -71,7 +72,7 @@ def plain_numbers(
         return None
     if moment is not None or len(query.alternatives) > 1:
         return None
-    if len(names) > 1 or not query.by_key_only:
+    if len(names) > 1 or query.orders != (BY_KEY,):
         return _in_any_order(store, query, names)
     values = _by_key(store, query, names[0])
     return None if values is None else ((_number(value),) for value in values)
@@ -87,7 +88,7 @@ def _are_plain(store: Store, query: Query, names: tuple[str, ...]) -> bool:
 
 
 def _number(value: bytes) -> Number:
-    return decode_number(value) if value[:1] in (FIXED, DOUBLE) else None
+    return decode_number(value) if value[:1] in _NUMBERS else None
 
 
 def _of_positions(

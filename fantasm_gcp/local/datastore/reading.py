@@ -65,7 +65,6 @@ class Reading:
     def _first_of_groups(self) -> Iterator[Row]:
         query = self._query
         places = [query.exploded.index(name) for name, _ in query.orders[: len(query.distinct)]]
-        leaps = self._moment is None and not self._of_metadata and is_walked(self._store, query)
         done, reached, passed = None, query.start, 0
         rows = self._sorted(query)
         while (row := next(rows, None)) is not None:
@@ -76,8 +75,13 @@ class Reading:
                 yield Row(reached, row.path, row.chosen)
                 continue
             passed += 1
-            if leaps and passed == _PASSED:
+            if passed == _PASSED and self._leaps:
                 rows = self._sorted(replace(query, start=reached))
+
+    @cached_property
+    def _leaps(self) -> bool:
+        """Whether to begin anew behind a group costs no more than a few rows."""
+        return self._moment is None and not self._of_metadata and is_walked(self._store, self._query)
 
     @cached_property
     def _catalog(self) -> Catalog:

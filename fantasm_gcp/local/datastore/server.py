@@ -80,7 +80,8 @@ class DatastoreServer:
 
     ``indexes`` are the declared composite indexes: they are built now, kept up to date, and walked by the
     queries they serve. A query that neither they nor the built-in ones serve is refused, unless
-    ``require_indexes`` is off; ``None`` declares none and refuses nothing.
+    ``require_indexes`` is off; ``None`` declares none and refuses nothing. Before one is refused,
+    ``newer_indexes`` is asked for the indexes that are declared by now, ``None`` for those that it has.
 
     Raises ``OSError`` when the file cannot be opened or is in use, ``ValueError`` when it is of a newer
     version.
@@ -95,10 +96,12 @@ class DatastoreServer:
         lock_seconds: float = LOCK_SECONDS,
         indexes: Iterable[CompositeIndex] | None = None,
         require_indexes: bool = True,
+        newer_indexes: Callable[[], Iterable[CompositeIndex] | None] = lambda: None,
     ) -> None:
         self._store = Store(path)
         self._indexes = None if indexes is None else tuple(indexes)
         self._require_indexes = require_indexes
+        self._newer_indexes = newer_indexes
         try:
             declare(self._store, self._indexes or ())
         except BaseException:
@@ -286,8 +289,25 @@ class DatastoreServer:
         try:
             require_index(self._indexes, query, aggregated)
         except RpcError as refusal:
+            if self._declare_newer():
+                self._require(query, aggregated)
+                return
             log.warning("a query was refused: %s", refusal.message)  # its caller may not show why
             raise
+
+    def _declare_newer(self) -> bool:
+        """Whether other indexes were to be had, and are built now."""
+        newer = self._newer_indexes()
+        indexes = self._indexes if newer is None else tuple(newer)
+        if indexes is None or indexes == self._indexes:
+            return False
+        try:
+            declare(self._store, indexes)
+        except ValueError as error:
+            log.warning("%s; the indexes stay as they were", error)
+            return False
+        self._indexes = indexes
+        return True
 
     def _reading(self, request: Any, response: Any) -> tuple[Transaction | None, int | None]:
         """The transaction a read belongs to, begun if the read asks for it, and the moment that it shows."""

@@ -63,6 +63,9 @@ class Stored(NamedTuple):
 Entry = tuple[int, bytes, int]
 """An index row of an entity: property number, encoded value, and 1 if the property has several values."""
 
+LISTED: Entry = (KIND_LIST, b"", 0)
+"""The one of every entity, in the list of its kind."""
+
 
 class Store:
     """One open database, in a file or (``None``) in memory.
@@ -234,13 +237,12 @@ class Store:
         return 0 if row is None else int(row[0])
 
     def insert(self, scope: int, key: bytes, kind: int, stored: Stored) -> None:
-        """Adds an entity whose key is free."""
+        """Adds an entity whose key is free; its entries are the caller's, LISTED too."""
         self._db.execute(
             "INSERT INTO entities (scope, key, kind, version, created, updated, body)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (scope, key, kind, *stored),
         )
-        self._db.execute("INSERT INTO entries VALUES (?, ?, x'', ?, 0)", (kind, KIND_LIST, key))
 
     def replace(self, scope: int, key: bytes, kind: int, old: Stored, stored: Stored) -> None:
         """Overwrites an entity that is there, ``old``."""
@@ -251,10 +253,9 @@ class Store:
         )
 
     def delete(self, scope: int, key: bytes, kind: int, old: Stored, moment: int) -> None:
-        """Removes an entity that is there, ``old``, and was so until that moment."""
+        """Removes an entity that is there, ``old``, and was so until that moment; not its entries."""
         self._keep(scope, key, kind, old, moment)
         self._db.execute("DELETE FROM entities WHERE scope = ? AND key = ?", (scope, key))
-        self.remove_entries(kind, key, [(KIND_LIST, b"", 0)])
 
     def _measured(self) -> int:
         """The bytes of all earlier versions."""
@@ -291,14 +292,16 @@ class Store:
     def add_entries(self, kind: int, key: bytes, entries: Iterable[Entry]) -> None:
         """Adds index rows of an entity."""
         rows = [(kind, property_, value, key, several) for property_, value, several in entries]
-        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", rows)
+        if rows:  # SQLite takes its time over none, too
+            self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", rows)
 
     def remove_entries(self, kind: int, key: bytes, entries: Iterable[Entry]) -> None:
         """Removes index rows of an entity."""
         rows = [(kind, property_, value, key) for property_, value, _ in entries]
-        self._db.executemany(
-            "DELETE FROM entries WHERE kind = ? AND property = ? AND value = ? AND key = ?", rows
-        )
+        if rows:
+            self._db.executemany(
+                "DELETE FROM entries WHERE kind = ? AND property = ? AND value = ? AND key = ?", rows
+            )
 
     def select(self, sql: str, parameters: Iterable[object]) -> sqlite3.Cursor:
         """Runs a query of the scanner's."""

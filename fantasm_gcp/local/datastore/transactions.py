@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -62,8 +62,7 @@ def contention() -> RpcError:
     return RpcError(grpc.StatusCode.ABORTED, _CONTENTION)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One entity that a commit has written: its serialized form before and after, ``None`` for none."""
 
     moment: int
@@ -186,6 +185,8 @@ class Transactions:
 
     def expire(self, now: float) -> None:
         """Ends what was not used for 60 s, or was begun 270 s ago."""
+        if not self._open:
+            return
         idle = list(takewhile(lambda one: now - one.used > IDLE_LIFETIME, self._open.values()))
         old = [one for one in self._open.values() if now - one.begun > LIFETIME]
         for one in {*idle, *old}:

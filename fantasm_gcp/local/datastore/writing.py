@@ -25,10 +25,13 @@ from fantasm_gcp.local.datastore.masks import overlay
 from fantasm_gcp.local.datastore.messages import Entity, invalid, set_time
 from fantasm_gcp.local.datastore.mutations import Prepared
 from fantasm_gcp.local.datastore.plain_numbers import note_mixed_numbers
-from fantasm_gcp.local.datastore.store import Entry, Store, Stored
+from fantasm_gcp.local.datastore.store import LISTED, Entry, Store, Stored
 from fantasm_gcp.local.datastore.transactions import Change
 from fantasm_gcp.local.datastore.transforms import apply_transform
 from fantasm_gcp.local.rpc import RpcError
+
+_Entries = dict[Entry, int]
+"""Index entries of an entity, each with in how many of production's indexes it is."""
 
 
 @dataclass(slots=True)
@@ -37,7 +40,7 @@ class _Target:
 
     ``entity`` is the message of what is after, if a mutation has made that. ``met`` says that what its first
     mutation expects was met, ``deleted`` that one has deleted it, and ``results`` are those that show what it
-    is in the end.
+    is in the end, each with what it shows so far.
     """
 
     item: Prepared
@@ -49,7 +52,7 @@ class _Target:
     entity: Any = None
     met: bool = False
     deleted: bool = False
-    results: list[Any] = field(default_factory=list)
+    results: list[tuple[Any, Stored]] = field(default_factory=list)
 
 
 class Writer:
@@ -85,18 +88,19 @@ class Writer:
             target.after, target.deleted = None, True
         else:
             _check_presence(item.operation, target.after)
-            self._write(item, target, result)
-            _fill_times(result, target.after)
-            target.results.append(result)
+            written = self._write(item, target, result)
+            _fill_times(result, written)
+            target.results.append((result, written))
 
     def finish(self) -> None:
         """Writes what all mutations come to. Raises INVALID_ARGUMENT for too many index entries."""
         for target in self._targets.values():
             self._store_target(target)
             if target.after is not None:
-                for result in target.results:
+                for result, shown in target.results:
                     result.version = target.after.version
-                    _fill_times(result, target.after)
+                    if shown is not target.after:
+                        _fill_times(result, target.after)
 
     def _target(self, item: Prepared, result: Any) -> _Target:
         scope = self._store.scope(item.partition, create=True)
@@ -119,24 +123,26 @@ class Writer:
             _check_presence(item.operation, stored)
         return conflict
 
-    def _write(self, item: Prepared, target: _Target, result: Any) -> None:
+    def _write(self, item: Prepared, target: _Target, result: Any) -> Stored:
         held = target.after
         entity = self._resulting(item, held, result)
         body = entity.SerializeToString(deterministic=True)
         if held is None or held.body != body:
             created = self._now if held is None else held.created
-            target.after, target.entity = Stored(self._version, created, self._now, body), entity
+            held = target.after = Stored(self._version, created, self._now, body)
+            target.entity = entity
+        return held
 
     def _resulting(self, item: Prepared, held: Stored | None, result: Any) -> Any:
         """The entity as it will be stored: the request's, laid over the old one by the mask, transformed."""
         mutation = item.mutation
-        entity = getattr(mutation, item.operation)
+        given = entity = getattr(mutation, item.operation)
         if mutation.HasField("property_mask"):
             old = None if held is None else Entity.FromString(held.body)
-            entity = overlay(old, entity, mutation.property_mask.paths)
+            entity = overlay(old, given, mutation.property_mask.paths)
         for transform in mutation.property_transforms:
             apply_transform(entity, transform, self._now, result.transform_results.add())
-        if entity is not getattr(mutation, item.operation) or mutation.property_transforms:
+        if entity is not given or mutation.property_transforms:
             check_entity(entity, item.partition)
         return entity
 
@@ -153,52 +159,42 @@ class Writer:
                 self._store.replace(*where, before, after)
             elif before is not None:
                 self._store.delete(*where, before, self._now)
-            bodies = [None if stored is None else stored.body for stored in (before, after)]
+            bodies = (before.body if before else None, after.body if after else None)
             self.changes.append(
                 Change(self._now, target.item.partition, target.item.kind, target.path, *bodies)
             )
 
     def _old_entries(self, target: _Target) -> _Entries:
         if target.before is None:
-            return _Entries(set(), set())
+            return {}
         return self._entries(target, indexed_values(Entity.FromString(target.before.body)))
 
     def _new_entries(self, target: _Target) -> _Entries:
         if target.after is None:
-            return _Entries(set(), set())
+            return {}
         indexed = indexed_values(target.entity)
         note_mixed_numbers(self._store, target.kind, target.entity, indexed)
         entries = self._entries(target, indexed)
-        if len(entries.single) + len(entries.composite) > MAX_INDEX_ENTRIES:
+        if len(entries) - 1 > MAX_INDEX_ENTRIES:  # that in the list of its kind does not count
             raise invalid(f"an entity may have at most {MAX_INDEX_ENTRIES} index entries")
         return entries
 
     def _entries(self, target: _Target, indexed: Indexed) -> _Entries:
-        single: set[Entry] = set()
+        entries = {LISTED: 1}
         for name, values in indexed.items():
             number = self._store.property(name, create=True)
             if number is not None:
                 several = 1 if len(values) > 1 else 0
-                single.update((number, value, several) for value in values)
-        return _Entries(single, composite_entries(self._store, target.item.kind, indexed, target.path))
+                for value in values:
+                    entries[number, value, several] = 2  # in an ascending and a descending one
+        composite = composite_entries(self._store, target.item.kind, indexed, target.path)
+        return entries | dict.fromkeys(composite, 1) if composite else entries
 
     def _update_entries(self, target: _Target, old: _Entries, new: _Entries) -> None:
-        gone, added = old.single - new.single, new.single - old.single
-        gone_composite, added_composite = old.composite - new.composite, new.composite - old.composite
-        self._store.remove_entries(target.kind, target.path, gone | gone_composite)
-        self._store.add_entries(target.kind, target.path, added | added_composite)
-        # A value is in two indexes, an ascending and a descending one, and an entity in one of its kind.
-        self.index_updates += 2 * (len(gone) + len(added)) + len(gone_composite) + len(added_composite)
-        if target.before is None or target.after is None:
-            self.index_updates += 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Entries:
-    """Index entries of an entity: in the indexes of single properties, and in those that are declared."""
-
-    single: set[Entry]
-    composite: set[Entry]
+        gone, added = old.keys() - new.keys(), new.keys() - old.keys()
+        self._store.remove_entries(target.kind, target.path, gone)
+        self._store.add_entries(target.kind, target.path, added)
+        self.index_updates += sum(map(old.__getitem__, gone)) + sum(map(new.__getitem__, added))
 
 
 def _fill_times(result: Any, stored: Stored | None) -> None:

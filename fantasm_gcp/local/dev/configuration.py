@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from fantasm_gcp.core.definition import Definitions
-from fantasm_gcp.errors import Problem
-from fantasm_gcp.loader import IndexFile, load_indexes, load_queues
+from fantasm_gcp.errors import DefinitionError, Problem
+from fantasm_gcp.loader import CompositeIndex, IndexFile, load_indexes, load_queues
 from fantasm_gcp.local.dev.opening import OpenError
 from fantasm_gcp.local.tasks.queue_yaml import build_default_queues, build_queues, name_queues
 from fantasm_gcp.local.tasks.service_map import parse_services
+
+log = logging.getLogger("fantasm_gcp.local.datastore")
 
 QUEUE_YAML, INDEX_YAML = Path("queue.yaml"), Path("index.yaml")
 """Where ``gcloud app deploy`` has them."""
@@ -44,12 +48,46 @@ def read_queues(queue_yaml: Path | None, definitions: Definitions | None, parent
     return StartQueues(configured, build_default_queues(names, parent, configured), warnings)
 
 
-def read_indexes(index_yaml: Path | None) -> IndexFile:
-    """The composite indexes of an index.yaml, none where there is no such file.
+class IndexYaml:
+    """An index.yaml, given or the default one, which may come to be there or change while it is in use."""
 
-    Raises :class:`DefinitionError` with every problem of it.
-    """
-    return IndexFile(()) if index_yaml is None else load_indexes(index_yaml)
+    def __init__(self, given: Path | None = None) -> None:
+        self._path = given or INDEX_YAML
+        self._is_given = given is not None
+        self._known: tuple[int, ...] | None = None
+
+    def read(self) -> IndexFile:
+        """Its composite indexes, none where the default file is not there.
+
+        Raises :class:`DefinitionError` with every problem of it.
+        """
+        self._known = self._stamp()
+        return load_indexes(self._path) if self._is_given or self._known else IndexFile(())
+
+    def read_newer(self) -> tuple[CompositeIndex, ...] | None:
+        """The indexes of a file that has changed since it was read; None, with a warning, if it is broken."""
+        if self._stamp() in (None, self._known):
+            return None
+        try:
+            file = self.read()
+        except DefinitionError as error:
+            problems = "\n".join(map(str, error.problems))
+            log.warning(
+                "%s\n%s has changed and cannot be used: its indexes stay as they were", problems, self._path
+            )
+            return None
+        log.warning("%s has changed and was read again", self._path)  # building may take a while
+        for warning in file.warnings:
+            log.warning("%s", warning)
+        return file.indexes
+
+    def _stamp(self) -> tuple[int, ...] | None:
+        """What differs once the file is written again; None where there is none, or a pipe: read but once."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return (found.st_mtime_ns, found.st_size, found.st_ino) if S_ISREG(found.st_mode) else None
 
 
 def find_file(given: Path | None, default: Path) -> Path | None:

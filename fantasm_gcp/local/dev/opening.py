@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from fantasm_gcp.errors import FantasmError
@@ -35,6 +35,7 @@ class Opening:
     pessimistic: bool = False
     indexes: tuple[CompositeIndex, ...] | None = None
     require_indexes: bool = True
+    newer_indexes: Callable[[], Iterable[CompositeIndex] | None] = lambda: None
     create_queues: bool = True
     issuer: str = GOOGLE_ISSUER
     services: Mapping[str, str] | None = None

@@ -171,6 +171,7 @@ def _open_datastore(directory: Path | None, opening: Opening) -> DatastoreServer
             pessimistic=opening.pessimistic,
             indexes=opening.indexes,
             require_indexes=opening.require_indexes,
+            newer_indexes=opening.newer_indexes,
         )
     except (OSError, ValueError, sqlite3.Error) as error:
         raise explain_file(path, error) from error

@@ -39,9 +39,8 @@ def explain_values(descriptor: Descriptor, given: Mapping[str, Any]) -> str:
     Names that the message does not have are passed over, and so are places where a list is no list.
     """
     lines = [_shorten(line) for line in islice(_faults(descriptor, given, ""), _MAX_FAULTS)]
-    return (
-        _shorten("\n".join(lines), _MAX_ALL).encode(errors="replace").decode()
-    )  # JSON may hold halves of characters
+    text = _shorten("\n".join(lines), _MAX_ALL)
+    return text.encode(errors="replace").decode()  # JSON may hold halves of characters
 
 
 def find_field(descriptor: Descriptor, name: str) -> FieldDescriptor | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import replace
 from typing import Final
 
 import grpc
@@ -12,7 +13,13 @@ from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
 from fantasm_gcp.local.pages import entity_words as words
 from fantasm_gcp.local.pages.actions import explained
-from fantasm_gcp.local.pages.entity_reading import MOST_COUNTED, EntityReader, Found, Place
+from fantasm_gcp.local.pages.entity_reading import (
+    MOST_COUNTED,
+    MOST_NAMESPACES,
+    EntityReader,
+    Found,
+    Place,
+)
 from fantasm_gcp.local.pages.frame import Frame
 from fantasm_gcp.local.rpc import RpcError
 
@@ -36,16 +43,18 @@ class EntityViews:
         place = self._place(databases)
         after = _read_cursor()
         with explained():
+            kinds, following = self._reader.kinds(place, after)
             namespaces = self._reader.namespaces(place.project, place.database)
             # One of another database may be asked for, and the default one may be empty.
-            if namespaces and place.namespace not in namespaces:
-                place = Place(place.project, place.database, namespaces[0])
-            kinds, following = self._reader.kinds(place, after)
+            if not kinds and namespaces and place.namespace not in namespaces:
+                place = replace(place, namespace=namespaces[0])
+                kinds, following = self._reader.kinds(place, b"")
         return self._frame.render(
             "kinds.html",
             place=place,
             databases=databases,
-            namespaces=namespaces or [""],
+            namespaces=namespaces if place.namespace in namespaces else [*namespaces, place.namespace],
+            most_namespaces=MOST_NAMESPACES,
             kinds=[(each, words.gql_of_kind(each.name)) for each in kinds],
             most=MOST_COUNTED,
             after=after,

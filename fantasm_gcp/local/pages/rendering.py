@@ -10,6 +10,7 @@ from flask import Response, url_for
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fantasm_gcp.core.moments import iso
+from fantasm_gcp.local.datastore.keys import is_reserved
 from fantasm_gcp.local.pages import entity_words, names, wording
 
 HEADERS: Final = {
@@ -49,6 +50,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["url_for"] = url_for
+    environment.tests["reserved"] = is_reserved
     environment.filters.update(
         body=wording.body_of,
         cell=entity_words.cell_of,

@@ -13,8 +13,11 @@ from fantasm_gcp.local.tasks.request_rules import METHODS
 SHOWN_BYTES = 4096
 """Of a body, on a page; the whole is a download."""
 
-# What cannot be seen, or turns round what stands beside it: controls but tab and newline, and directions.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+# What cannot be seen, or turns round what stands beside it: controls but tab and newline, directions, and
+# what has no width, without the joiners, which scripts need.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 

@@ -10,7 +10,7 @@ from fantasm_gcp.local.tasks.faults import Fault
 from fantasm_gcp.local.tasks.http_target import resolve_call
 from fantasm_gcp.local.tasks.messages import AppEngineRouting
 from fantasm_gcp.local.tasks.request_rules import METHODS
-from fantasm_gcp.local.tasks.store import NO_ANSWER, NOT_REACHED, TaskRow
+from fantasm_gcp.local.tasks.store import NO_ANSWER, UNANSWERED, TaskRow
 from fantasm_gcp.local.tasks.times import render_eta
 from fantasm_gcp.local.tasks.tokens import Token
 
@@ -113,8 +113,7 @@ def count_execution(executions: int, status: int, app_engine: bool) -> int:
 
     App Engine targets count every answer; HTTP targets leave out 5xx. No answer counts in neither.
     """
-    answered = status not in (NO_ANSWER, NOT_REACHED)
-    counts = answered and (app_engine or not 500 <= status <= 599)
+    counts = status not in UNANSWERED and (app_engine or not 500 <= status <= 599)
     return executions + counts
 
 
@@ -136,8 +135,7 @@ def _task_headers(
         f"{prefix}TaskETA": render_eta(row.due),
     }
     if row.previous is not None:
-        late = row.previous == NO_ANSWER
-        answered = not late and row.previous != NOT_REACHED
+        late, unheard = row.previous == NO_ANSWER, row.previous in UNANSWERED
         headers[f"{prefix}TaskPreviousResponse"] = unanswered if late else str(row.previous)
-        headers[f"{prefix}TaskRetryReason"] = answered_reason if answered else unanswered_reason
+        headers[f"{prefix}TaskRetryReason"] = unanswered_reason if unheard else answered_reason
     return headers

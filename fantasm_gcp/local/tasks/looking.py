@@ -10,7 +10,7 @@ from fantasm_gcp.local.tasks.messages import Task
 from fantasm_gcp.local.tasks.recent import EndedAttempt
 from fantasm_gcp.local.tasks.schedule import Schedule
 from fantasm_gcp.local.tasks.state import LiveQueue, State
-from fantasm_gcp.local.tasks.store import NO_ANSWER, NOT_REACHED, TaskRow
+from fantasm_gcp.local.tasks.store import UNANSWERED, TaskRow
 from fantasm_gcp.local.tasks.task_methods import TaskMethods
 from fantasm_gcp.local.tasks.times import seconds
 
@@ -30,7 +30,8 @@ class QueueSnapshot:
     """A queue: ``message`` is its Queue, ``depth`` counts its tasks, ``in_flight`` the attempts at them.
 
     ``next_due`` is when the first task that is not in flight is due, in seconds, whatever pause and limits
-    say; None when none waits. ``tombstone`` is for how many seconds names of its tasks stay taken.
+    say; None when none waits. ``tombstone`` is for how many seconds names of its tasks stay taken, and
+    ``replies`` how many answers workers gave within the last minute.
     """
 
     name: str
@@ -40,6 +41,7 @@ class QueueSnapshot:
     in_flight: int
     next_due: float | None
     tombstone: float
+    replies: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +130,12 @@ class Looking:
             in_flight=queue.in_flight,
             next_due=None if head is None else seconds(head[0]),
             tombstone=seconds(queue.tombstone),
+            replies=queue.replies(self._state.now()),
         )
 
 
 def _show_task(row: TaskRow) -> TaskSnapshot:
-    unanswered = row.previous in (NO_ANSWER, NOT_REACHED)
+    unanswered = row.previous in UNANSWERED
     return TaskSnapshot(
         seq=row.seq,
         name=row.name,

@@ -25,9 +25,8 @@ class Operations:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._kept: OrderedDict[str, Any] = OrderedDict()
-        self._asked: dict[tuple[str, ...], str] = {}
-        self._keys: dict[str, tuple[str, ...]] = {}
+        self._kept: OrderedDict[str, tuple[Any, tuple[str, ...] | None]] = OrderedDict()
+        self._asked: dict[tuple[str, ...], Any] = {}
         self._bytes = 0
 
     def service(self) -> Service:
@@ -38,34 +37,38 @@ class Operations:
     def get_operation(self, request: Any) -> Any:
         """An operation by its name; NOT_FOUND when there was none, or it is not kept any more."""
         with self._state.call():
-            operation = self._kept.get(request.name)
-            if operation is None:
+            kept = self._kept.get(request.name)
+            if kept is None:
                 raise refusals.not_found(refusals.ENTITY_NOT_FOUND)
-            return operation
+            return kept[0]
 
     def earlier(self, key: tuple[str, ...]) -> Any | None:
         """The operation that a request with this key was answered with."""
-        name = self._asked.get(key)
-        return None if name is None else self._kept[name]
+        return self._asked.get(key)
 
     def keep(self, operation: Any, location: str, key: tuple[str, ...] | None) -> None:
         """Names an operation that is done and keeps it; ``key`` finds it again when it is asked for twice."""
         operation.name = f"{location}/operations/{uuid.uuid4()}"
         operation.done = True
-        self._kept[operation.name] = operation
+        self._kept[operation.name] = operation, key
         self._bytes += operation.ByteSize()
         if key is not None:
-            self._asked[key] = operation.name
-            self._keys[operation.name] = key
+            self._asked[key] = operation
         while len(self._kept) > _MOST or self._bytes > _MOST_BYTES:
-            name, forgotten = self._kept.popitem(last=False)
+            _, (forgotten, asked) = self._kept.popitem(last=False)
             self._bytes -= forgotten.ByteSize()
-            if (asked := self._keys.pop(name, None)) is not None:
+            if asked is not None:
                 del self._asked[asked]
+
+    def replace(self, operation: Any) -> None:
+        """Has an operation that is kept look so when it is got, in the messages of another version."""
+        if operation.name in self._kept:
+            before, key = self._kept[operation.name]
+            self._kept[operation.name] = operation, key
+            self._bytes += operation.ByteSize() - before.ByteSize()
 
     def clear(self) -> None:
         """Forgets all operations."""
         self._kept.clear()
         self._asked.clear()
-        self._keys.clear()
         self._bytes = 0

@@ -23,9 +23,9 @@ Predicate: TypeAlias = Callable[[Any], bool]
 _MOST_CHARACTERS: Final = 20_000
 _MOST_DEPTH: Final = 50
 
-_SKIPPED = re.compile(r"(?:\s+|--[^\n]*)*+")
 _TOKEN = re.compile(
-    r"""(?P<quoted>"(?:[^"\\]|\\.)*+")
+    r"""(?P<skipped>\s+|--[^\n]*)
+      | (?P<quoted>"(?:[^"\\]|\\.)*+")
       | (?P<mark><=|>=|!=|[<>=:()])
       | (?P<word>-?[^\s"<>=!:()-][^\s"<>=!:()]*|-)""",
     re.VERBOSE | re.DOTALL,
@@ -45,17 +45,13 @@ def parse_filter(text: str) -> Predicate:
 
 def _split(text: str) -> Iterator[tuple[str, str]]:
     at = 0
-    while (at := _end(_SKIPPED.match(text, at))) < len(text):
+    while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup is None:
             refuse(f"it cannot be read from {text[at : at + 20]!r} on")
-        yield match.lastgroup, match[match.lastgroup]
+        if match.lastgroup != "skipped":
+            yield match.lastgroup, match[0]
         at = match.end()
-
-
-def _end(skipped: re.Match[str] | None) -> int:
-    assert skipped is not None  # it matches nothing, too
-    return skipped.end()
 
 
 def refuse(reason: str) -> NoReturn:

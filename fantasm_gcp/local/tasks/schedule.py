@@ -195,6 +195,8 @@ class Schedule:
         outcome = self._decide(opened, response, unanswered, now)
         # Only now: had the store refused, the attempt would still be open and could be ended once more.
         self._close(attempt)
+        if response is not None:
+            opened.queue.note_reply(now)
         self._recent.append(
             EndedAttempt(
                 task=opened.attempt.task,

@@ -174,6 +174,11 @@ class TasksServer(Controls):
             self._schedule.shared = attempts
             self._state.changed.notify_all()
 
+    def replace_operation(self, operation: Any) -> None:
+        """Has an operation look so when it is got by its name, in the messages of another version."""
+        with self._state.call():
+            self._operations.replace(operation)
+
     def wake(self) -> None:
         """Has every ``wait`` look again at the clock and at its ``stop``."""
         with self._state.lock:

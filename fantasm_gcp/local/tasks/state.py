@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ RETENTION: Final = 31 * DAY
 """A task older than this is deleted, tried or not."""
 
 _SWEEP_EVERY: Final = 3600 * SECOND
+_MINUTE: Final = 60 * SECOND
 
 
 class LiveQueue:
@@ -39,7 +41,10 @@ class LiveQueue:
     tasks stay taken.
     """
 
-    __slots__ = ("_head", "_head_known", "bucket", "in_flight", "law", "message", "number", "tombstone")
+    __slots__ = (
+        *("_head", "_head_known", "_replies", "bucket", "in_flight"),
+        *("law", "message", "number", "tombstone"),
+    )
 
     def __init__(self, number: int, message: Any, tombstone: int) -> None:
         self.number = number
@@ -49,6 +54,7 @@ class LiveQueue:
         self.bucket = Bucket(limits.max_dispatches_per_second, limits.max_burst_size)
         self._head: tuple[int, int] | None = None
         self._head_known = False
+        self._replies: deque[int] = deque()
         self.configure(message)
 
     def configure(self, message: Any) -> None:
@@ -72,6 +78,17 @@ class LiveQueue:
     def running(self) -> bool:
         """Whether its tasks are dispatched at all."""
         return bool(self.message.state == RUNNING)
+
+    def note_reply(self, now: int) -> None:
+        """A worker has answered an attempt at one of its tasks."""
+        self._replies.append(now)
+        self.replies(now)
+
+    def replies(self, now: int) -> int:
+        """How many answers of workers came within the last minute."""
+        while self._replies and self._replies[0] <= now - _MINUTE:
+            self._replies.popleft()
+        return len(self._replies)
 
     def head(self, store: Store) -> tuple[int, int] | None:
         """When the first waiting task is due, and its number; None when no task waits."""

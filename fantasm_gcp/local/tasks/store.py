@@ -24,6 +24,9 @@ NO_ANSWER = -1
 NOT_REACHED = 0
 """What stands for the status of an attempt whose request did not get through: nobody listens, or hung up."""
 
+UNANSWERED = frozenset({NO_ANSWER, NOT_REACHED})
+"""What stands for no status of an answer."""
+
 _TABLES_1 = """
 CREATE TABLE queues (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, queue BLOB NOT NULL);
 CREATE TABLE tasks (
@@ -305,12 +308,11 @@ class Store:
 
     def end_attempt(self, row: TaskRow, now: int, status: int, executions: int, due: int | None) -> None:
         """Records a failed attempt; ``due`` None leaves the task in flight, for another attempt holds it."""
-        answered = status not in (NO_ANSWER, NOT_REACHED)
         self._db.execute(
             "UPDATE tasks SET responses = ?, executions = ?, previous = ?, last_response = ?, "
             "due = ?, leased = ? WHERE seq = ?",
             (
-                row.responses + answered,
+                row.responses + (status not in UNANSWERED),
                 executions,
                 status,
                 now,

@@ -17,7 +17,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from fantasm_gcp.local.rpc import Method, Service
 from fantasm_gcp.local.tasks import refusals
-from fantasm_gcp.local.tasks.looking import Looking
+from fantasm_gcp.local.tasks.server import TasksServer
 from fantasm_gcp.local.tasks.times import fill, micros
 from fantasm_gcp.local.tasks.translation import carry
 
@@ -28,17 +28,16 @@ _BETA3 = "google.cloud.tasks.v2beta3."
 _PUSH = 2
 _NESTED = "app_engine_http_queue"
 _ROUTING = "app_engine_routing_override"
-_LAST_MINUTE = 60.0
 
 
-def beta3_service(service: Service, server: Looking) -> Service:
-    """The service of v2beta3 over ``service``, that of v2; ``server`` knows the statistics of its queues."""
+def beta3_service(service: Service, server: TasksServer) -> Service:
+    """The service of v2beta3 over ``service``, that of v2; ``server`` knows its queues and operations."""
     methods = service.methods.items()
     translated = {name: _translated(method, server) for name, method in methods}
     return Service(SERVICE_NAME, translated, service.check_timeout)
 
 
-def _translated(method: Method, server: Looking) -> Method:
+def _translated(method: Method, server: TasksServer) -> Method:
     """A method in the messages of v2beta3."""
     request_class, response_class = _twin(method.request), _twin(method.response)
 
@@ -51,6 +50,7 @@ def _translated(method: Method, server: Looking) -> Method:
         carry(method.call(request), response, _odd_of_v2)
         if response_class is Operation:
             _repack(response)
+            server.replace_operation(response)
         for queue in _queues_of(response):
             queue.type_ = _PUSH
             if mask is not None:
@@ -130,7 +130,7 @@ def _queues_of(response: Any) -> list[Any]:
     return [response] if name == f"{_BETA3}Queue" else []
 
 
-def _show_only(mask: Any, queue: Any, server: Looking) -> None:
+def _show_only(mask: Any, queue: Any, server: TasksServer) -> None:
     """Leaves of a queue what the mask names: its statistics, too, as in the reference only then."""
     whole = type(queue)()
     whole.CopyFrom(queue)
@@ -140,16 +140,12 @@ def _show_only(mask: Any, queue: Any, server: Looking) -> None:
     mask.MergeMessage(whole, queue)
 
 
-def _count(queue: Any, server: Looking) -> None:
+def _count(queue: Any, server: TasksServer) -> None:
     """Fills in the statistics of a queue: exact ones, where the real service estimates."""
-    seen, stats, now = server.queue(queue.name), queue.stats, server.clock().now
+    seen, stats = server.queue(queue.name), queue.stats
     stats.tasks_count = seen.depth
     stats.concurrent_dispatches_count = seen.in_flight
     stats.effective_execution_rate = seen.message.rate_limits.max_dispatches_per_second
     if seen.next_due is not None:
         fill(stats.oldest_estimated_arrival_time, micros(seen.next_due))
-    answered = [each for each in server.attempts() if each.status is not None]
-    prefix = f"{queue.name}/tasks/"
-    stats.executed_last_minute_count = sum(
-        each.task.startswith(prefix) and now - (each.began + each.took) < _LAST_MINUTE for each in answered
-    )
+    stats.executed_last_minute_count = seen.replies
