@@ -23,7 +23,7 @@ run:
 	@$(BIN)/python -m fantasm_gcp dev --demo $(ARGS)
 
 test: lint
-	@$(BIN)/python -m pytest --quiet --numprocesses 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --quiet --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 SEEDS = 10000
 FROM = 0

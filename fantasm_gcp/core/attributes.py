@@ -374,9 +374,15 @@ def attributes_of(level: Level) -> Mapping[str, Attribute]:
     return _BY_LEVEL[level]
 
 
+_SUGGESTED: Mapping[Level, tuple[str, ...]] = {
+    level: tuple(name for name, attribute in named.items() if not attribute.old)
+    for level, named in _BY_LEVEL.items()
+}
+
+
 def suggested(level: Level) -> tuple[str, ...]:
     """The attributes of one level that a hint may name: those that are not old."""
-    return tuple(name for name, attribute in _BY_LEVEL[level].items() if not attribute.old)
+    return _SUGGESTED[level]
 
 
 def levels_of(name: str) -> tuple[Level, ...]:

@@ -140,7 +140,10 @@ class _Reading:
             empty = isinstance(value, Scalar) and not value.text
             self._places[attribute.name] = key.place if empty else value.place
             # What may be absent need not be required: then its line may as well be removed.
-            self._value(replace(attribute, required=self._needs(attribute)), value)
+            needed = self._needs(attribute)
+            self._value(
+                attribute if needed == attribute.required else replace(attribute, required=needed), value
+            )
             if attribute.renamed is not None:
                 self._rename(attribute, attribute.renamed, key)
 

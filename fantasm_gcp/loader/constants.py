@@ -72,9 +72,11 @@ def _follow(module: ModuleType, parts: list[str], name: str) -> Found:
                     value = getattr(value, part)
                 except AttributeError:
                     owner = ".".join((name, *parts[:number]))
-                    hint = did_you_mean(part, vars(value)) if hasattr(value, "__dict__") else ""
                     missing = f"{quoted(owner)} has no {quoted(part)}"
-                    return Found(why=f"{missing}; {hint}" if hint and len(parts) > 1 else missing)
+                    if len(parts) == 1 or not hasattr(value, "__dict__"):
+                        return Found(why=missing)
+                    hint = did_you_mean(part, vars(value))
+                    return Found(why=f"{missing}; {hint}" if hint else missing)
         with guarded(unplaced(name), "its type cannot be had"):
             # A member of an enumeration of texts is one, and what it holds is asked of text itself.
             return Found(str.__str__(value)) if isinstance(value, str) else Found(kind=a_kind_of(value))

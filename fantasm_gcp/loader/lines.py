@@ -42,5 +42,8 @@ class Lines:
     def point(self, line: int, column: int) -> Place:
         """A place by its numbers, which count from 1."""
         if line not in self._shown:
-            self._shown[line] = "".join(each if each.isprintable() else " " for each in self.text(line))
+            text = self.text(line)
+            if not text.isprintable():
+                text = "".join(each if each.isprintable() else " " for each in text)
+            self._shown[line] = text
         return Place(self._file, line, column, self._shown[line])

@@ -81,7 +81,9 @@ class _Builder:
 
     def build(self, events: Iterator[Any]) -> Node:
         for event in events:
-            if isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
+            if isinstance(event, yaml.ScalarEvent):
+                self._add(self._scalar(event), 1, event)
+            elif isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
                 self._refuse(event, "a second document begins here", "a definition file is one document")
             elif isinstance(event, yaml.CollectionStartEvent):
                 if len(self._open) >= MAX_DEPTH:
@@ -89,8 +91,6 @@ class _Builder:
                 self._open.append(_Open(event, self._lines.at(event.start_mark)))
             elif isinstance(event, yaml.CollectionEndEvent):
                 self._close(self._open.pop())
-            elif isinstance(event, yaml.ScalarEvent):
-                self._add(self._scalar(event), 1, event)
             elif isinstance(event, yaml.AliasEvent):
                 self._add(*self._alias(event), event)
         if self._root is None or (isinstance(self._root, Scalar) and self._root.kind == "null"):

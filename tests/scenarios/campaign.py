@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 from google.cloud import datastore
+from lives import request_here
 
 from fantasm_gcp.local.rpc import RpcError
 from fantasm_gcp.testing import Crash, Harness, Rpc
@@ -28,9 +29,16 @@ class FailAt:
 
     def __init__(self, n: int, when: str, error: grpc.StatusCode | None) -> None:
         self.n, self.when, self.error = n, when, error
-        self.count = 0
+        self.requests: list[object | None] = []
+        """The request that each RPC was made in, so far."""
+        self.methods: list[str] = []
         self.dead = False
         self.armed = False
+
+    @property
+    def count(self) -> int:
+        """How many RPCs there were."""
+        return len(self.requests)
 
     def around(self, rpc: Rpc, carry_out: Callable[[], Any]) -> Any:
         if self.dead:
@@ -38,7 +46,8 @@ class FailAt:
         if not self.armed:
             return carry_out()
         here = self.count == self.n
-        self.count += 1
+        self.requests.append(request_here())
+        self.methods.append(rpc.method)
         if here and self.when == "before":
             self._fail()
         response = carry_out()

@@ -224,6 +224,8 @@ SEEN_AT = {
     **{"told_again": 87, "part_ranges": 114, "cancel_windows": 44, "unpark_enqueues_again": 22},
     **{"redrive_counts": 178, "announced_meanwhile": 36, "closing_rows": 30},
     **{"failed_ends_branch": 24, "step_version": 19, "loser_replays": 18},
+    **{"older_epoch": 6, "mixed_windows": 3, "window_transaction": 9},
+    **{"replay_ends_branch": 9, "replay_enqueues": 6},
 }
 """Of those that take long to be missed, a seed that was seen to. Where it does so no more, all are tried."""
 
@@ -311,7 +313,7 @@ SIMULATED_GUARDS: dict[str, tuple[int, tuple[Change, ...]]] = {
         ),
     ),
     "share_names: the shares of a large outcome have names of their own": (
-        5,
+        110,
         (
             Change(
                 "core/spreading.py",

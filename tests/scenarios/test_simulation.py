@@ -31,7 +31,7 @@ from fantasm_gcp.testing.simulation.shrinking import shrink
 from fantasm_gcp.testing.simulation.tape import Tape, parse_tape, render_tape
 
 SEEDS = 2_000
-PARTS = 8
+PARTS = 4
 PACKAGE = Path(fantasm_gcp.__file__).parent
 PROGRAM = (sys.executable, "-m", "fantasm_gcp.testing.simulation")
 

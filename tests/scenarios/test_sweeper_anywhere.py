@@ -8,6 +8,7 @@ from dataclasses import replace
 import grpc
 import pytest
 from google.cloud.datastore_v1 import types
+from lives import lasts, request_here
 from swept import (
     FSM,
     Acts,
@@ -70,7 +71,7 @@ class FaultAt:
 
     def __init__(self, harness, n, when, code):
         self.n, self.when, self.code = n, when, code
-        self.count = 0
+        self.requests = []
         self.dead = False
         self.before = harness.around
         harness.around = self.around
@@ -78,8 +79,8 @@ class FaultAt:
     def around(self, rpc, carry_out):
         if self.dead:
             raise Crash
-        here = self.count == self.n
-        self.count += 1
+        here = len(self.requests) == self.n
+        self.requests.append(request_here())
         if here and self.when == "before":
             self.fail()
         response = self.before(rpc, carry_out)
@@ -105,19 +106,24 @@ FAULTS = [
 @pytest.mark.parametrize(("when", "code"), FAULTS)
 def test_a_fault_at_any_call_of_a_sweep_loses_and_doubles_nothing(when, code):
     """One fault at each call in turn, then more sweeps: every step has run once."""
-    n, fault = 0, None
-    while fault is None or fault.count > n - 1:
-        with Harness(FSM) as harness:
-            lose_some(harness)
-            harness.clock.sleep(180)
-            fault = FaultAt(harness, n, when, code)
-            with suppress(Crash):
-                sweep_directly(harness.fantasm.services)
-            harness.around = fault.before
-            run_with_sweeps(harness)
-            assert (["completed"] * 6, {1}) == (statuses(harness), set(ran(harness).values())), f"call {n}"
-        n += 1
-    assert n > 30
+    calls = sweep_with_fault(-1, when, code)
+    assert len(calls) > 30
+    for n in lasts(calls) if (when, code) == ("after", None) else range(len(calls)):
+        sweep_with_fault(n, when, code)
+
+
+def sweep_with_fault(n, when, code):
+    """A sweep with a fault at its call number ``n``, and those that mend it; the request of each call."""
+    with Harness(FSM) as harness:
+        lose_some(harness)
+        harness.clock.sleep(180)
+        fault = FaultAt(harness, n, when, code)
+        with suppress(Crash):
+            sweep_directly(harness.fantasm.services)
+        harness.around = fault.before
+        run_with_sweeps(harness)
+        assert (["completed"] * 6, {1}) == (statuses(harness), set(ran(harness).values())), f"call {n}"
+        return fault.requests
 
 
 @pytest.mark.parametrize("seed", range(15))
