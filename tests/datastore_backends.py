@@ -24,7 +24,7 @@ from google.cloud.datastore_v1 import DatastoreClient
 from google.cloud.datastore_v1.services.datastore.transports import DatastoreGrpcTransport
 
 from fantasm_gcp.local.datastore import DatastoreServer
-from fantasm_gcp.local.datastore.committing import MAX_WAITING
+from fantasm_gcp.local.datastore.committing.committer import MAX_WAITING
 from fantasm_gcp.local.rpc import WORKERS, LocalChannel, serve
 
 PROJECT = "proj"

@@ -30,8 +30,8 @@ from fantasm_gcp.local.dev.servers import LocalServers
 from fantasm_gcp.local.pages.guard import ADDRESSES
 from fantasm_gcp.local.rpc import RpcError
 from fantasm_gcp.local.tasks import HttpDelivery
+from fantasm_gcp.local.tasks.configuration.tokens import GOOGLE_ISSUER
 from fantasm_gcp.local.tasks.names import check_location
-from fantasm_gcp.local.tasks.tokens import GOOGLE_ISSUER
 from fantasm_gcp.settings import Settings
 
 STOP_SECONDS = 10.0

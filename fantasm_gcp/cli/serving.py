@@ -37,7 +37,7 @@ from fantasm_gcp.local.dev.routing import Routing
 from fantasm_gcp.local.dev.servers import LocalServers
 from fantasm_gcp.local.dev.ticker import Ticker
 from fantasm_gcp.local.tasks import HttpDelivery, WsgiDelivery
-from fantasm_gcp.local.tasks.service_map import DEFAULT, ServiceMap
+from fantasm_gcp.local.tasks.configuration.service_map import DEFAULT, ServiceMap
 from fantasm_gcp.settings import Settings
 from fantasm_gcp.web.sweeping import MOST
 

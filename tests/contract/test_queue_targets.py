@@ -14,7 +14,7 @@ from fantasm_gcp.gateways.clients import Channels, tasks_api
 from fantasm_gcp.gateways.cloud_tasks import CloudTasksQueue, HttpTarget, task_pb
 from fantasm_gcp.local.rpc import LocalChannel
 from fantasm_gcp.local.tasks import TasksServer
-from fantasm_gcp.local.tasks.tokens import OidcToken
+from fantasm_gcp.local.tasks.configuration.tokens import OidcToken
 from fantasm_gcp.settings import Settings
 
 CALLBACK = Callback(

@@ -19,7 +19,7 @@ from fantasm_gcp.local.dev.front import build_tasks_front
 from fantasm_gcp.local.http import Door
 from fantasm_gcp.local.rpc import LocalChannel, serve
 from fantasm_gcp.local.tasks import Delivery, Response, TasksServer
-from fantasm_gcp.local.tasks.tokens import Issuer, OidcToken
+from fantasm_gcp.local.tasks.configuration.tokens import Issuer, OidcToken
 from fantasm_gcp.settings import Settings
 from fantasm_gcp.testing import Rpc, VirtualClock, intercepted
 

@@ -15,7 +15,7 @@ from deployed import Application, container_command, copy_deployed, entrypoint
 from surroundings import CAMPAIGN, COMPLETE, PATIENCE, PROJECT, REGION, RUNS_AS, cloud
 
 from fantasm_gcp.local.tasks import HttpDelivery
-from fantasm_gcp.local.tasks.tokens import Issuer, OidcToken
+from fantasm_gcp.local.tasks.configuration.tokens import Issuer, OidcToken
 
 APP_ENGINE = {
     "GAE_APPLICATION": f"e~{PROJECT}",

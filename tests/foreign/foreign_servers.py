@@ -16,11 +16,11 @@ from fantasm_gcp.local.datastore.routes import ROUTES as DATASTORE_ROUTES
 from fantasm_gcp.local.http import Door, HttpService, Transcoder
 from fantasm_gcp.local.rpc import Method, Service, serve
 from fantasm_gcp.local.tasks import Dispatcher, HttpDelivery, TasksServer
-from fantasm_gcp.local.tasks.firebase import FIREBASE_ROUTES, firebase_service
+from fantasm_gcp.local.tasks.configuration.service_map import ServiceMap
+from fantasm_gcp.local.tasks.dialects.firebase import FIREBASE_ROUTES, firebase_service
+from fantasm_gcp.local.tasks.dialects.version_beta3 import beta3_service
 from fantasm_gcp.local.tasks.routes import ROUTES as TASKS_ROUTES
 from fantasm_gcp.local.tasks.routes import in_beta3
-from fantasm_gcp.local.tasks.service_map import ServiceMap
-from fantasm_gcp.local.tasks.version_beta3 import beta3_service
 
 HOST = "127.0.0.1"
 PROJECT = "foreign"

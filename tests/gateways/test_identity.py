@@ -40,7 +40,7 @@ from fantasm_gcp.gateways.identity import (
     REMOVED_SIGNATURE,
     Verifier,
 )
-from fantasm_gcp.local.tasks.tokens import Issuer, OidcToken
+from fantasm_gcp.local.tasks.configuration.tokens import Issuer, OidcToken
 from fantasm_gcp.settings import GOOGLE_CERTIFICATES
 
 NOW = 1_800_000_000

@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 from google.cloud import datastore_v1
 
-from fantasm_gcp.local.datastore.keys import Partition, decode_path, encode_path, end_of_element, fill_key
-from fantasm_gcp.local.datastore.values import decode_value, encode_value, first_value, invert
+from fantasm_gcp.local.datastore.entity.keys import (
+    Partition,
+    decode_path,
+    encode_path,
+    end_of_element,
+    fill_key,
+)
+from fantasm_gcp.local.datastore.entity.values import decode_value, encode_value, first_value, invert
 from fantasm_gcp.local.rpc import RpcError
 
 Key = datastore_v1.Key.pb()

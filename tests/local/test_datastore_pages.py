@@ -25,7 +25,7 @@ from fantasm_gcp.local.pages import create_datastore_pages
 from fantasm_gcp.local.pages.entity_reading import MOST_NAMESPACES
 from fantasm_gcp.local.rpc import LocalChannel
 from fantasm_gcp.local.tasks import TasksServer
-from fantasm_gcp.local.tasks.tokens import Issuer
+from fantasm_gcp.local.tasks.configuration.tokens import Issuer
 
 HOSTILE = "\"'><script>alert(1)</script>&`\\ \u202e\u200b\x01\n"
 LINK = re.compile(r'(?:href|action)="([^"]*)"')

@@ -14,7 +14,7 @@ from google.cloud.datastore_v1 import types
 
 from fantasm_gcp.loader import CompositeIndex
 from fantasm_gcp.local.datastore import DatastoreServer
-from fantasm_gcp.local.datastore.composites import stored_name
+from fantasm_gcp.local.datastore.storage.composites import stored_name
 
 datastore_backend = with_firestore
 

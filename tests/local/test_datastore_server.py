@@ -18,9 +18,9 @@ from google.api_core import exceptions
 from google.cloud.datastore_v1 import types
 
 from fantasm_gcp.local.datastore import DatastoreServer
-from fantasm_gcp.local.datastore.schema import SCHEMA_VERSION
-from fantasm_gcp.local.datastore.sizes import entity_size
-from fantasm_gcp.local.datastore.transactions import IDLE_LIFETIME, LIFETIME, MAX_OPEN
+from fantasm_gcp.local.datastore.committing.transactions import IDLE_LIFETIME, LIFETIME, MAX_OPEN
+from fantasm_gcp.local.datastore.entity.sizes import entity_size
+from fantasm_gcp.local.datastore.storage.schema import SCHEMA_VERSION
 
 
 class Clock:

@@ -10,7 +10,7 @@ from tasks_support import LOCATION, Client, Clock, app_engine_task, refusal
 
 from fantasm_gcp.loader import parse_queues, parse_text
 from fantasm_gcp.local.tasks import Response, TasksServer
-from fantasm_gcp.local.tasks.queue_yaml import (
+from fantasm_gcp.local.tasks.configuration.queue_yaml import (
     QUEUE_YAML_TOMBSTONE,
     build_default_queues,
     build_queues,

@@ -21,7 +21,7 @@ from fantasm_gcp.local.dev.pages import Pages, bind
 from fantasm_gcp.local.dev.routing import Routing
 from fantasm_gcp.local.dev.servers import LocalServers
 from fantasm_gcp.local.tasks import Delivery, Response
-from fantasm_gcp.local.tasks.service_map import ServiceMap
+from fantasm_gcp.local.tasks.configuration.service_map import ServiceMap
 
 HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 QUEUE = "projects/demo/locations/here/queues/work"

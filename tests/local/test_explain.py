@@ -12,9 +12,9 @@ from google.cloud.datastore_v1 import types
 from google.protobuf.json_format import MessageToDict
 
 from fantasm_gcp.local.datastore import DatastoreServer
-from fantasm_gcp.local.datastore.explain import fill_aggregation_stats, fill_plan, fill_query_stats
-from fantasm_gcp.local.datastore.keys import Partition
-from fantasm_gcp.local.datastore.query import Query, parse_query
+from fantasm_gcp.local.datastore.entity.keys import Partition
+from fantasm_gcp.local.datastore.querying.explain import fill_aggregation_stats, fill_plan, fill_query_stats
+from fantasm_gcp.local.datastore.querying.query import Query, parse_query
 
 GROUP, BELOW = "Collection Group", "Includes ancestors"
 HOME = Partition(PROJECT, "", "")

@@ -17,8 +17,8 @@ from werkzeug.test import Client as Web
 from fantasm_gcp.local.datastore import DatastoreServer
 from fantasm_gcp.local.dev.front import build_datastore_front, build_tasks_front
 from fantasm_gcp.local.tasks import Delivery, Dispatcher, Response, TasksServer
-from fantasm_gcp.local.tasks.store import Store
-from fantasm_gcp.local.tasks.tokens import Issuer
+from fantasm_gcp.local.tasks.configuration.tokens import Issuer
+from fantasm_gcp.local.tasks.storage.store import Store
 
 PATIENCE = 30.0
 READ_ONLY = "attempt to write a readonly database"

@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from tasks_support import QUEUE, client_of, http_task
 
 from fantasm_gcp.local.tasks import Delivery, Dispatcher, HttpDelivery, Response, TasksServer
-from fantasm_gcp.local.tasks.http_delivery import MAX_ANSWER
+from fantasm_gcp.local.tasks.dispatching.http_delivery import MAX_ANSWER
 
 PATIENCE = 30.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

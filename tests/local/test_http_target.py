@@ -12,9 +12,9 @@ from werkzeug.test import Client as Browser
 from fantasm_gcp.local.dev.front import build_tasks_front
 from fantasm_gcp.local.rpc import RpcError
 from fantasm_gcp.local.tasks import Delivery, TasksServer
-from fantasm_gcp.local.tasks.http_target import build_buffered, override_url
+from fantasm_gcp.local.tasks.configuration.http_target import build_buffered, override_url
+from fantasm_gcp.local.tasks.configuration.tokens import Issuer, OAuthToken, OidcToken
 from fantasm_gcp.local.tasks.messages import Queue
-from fantasm_gcp.local.tasks.tokens import Issuer, OAuthToken, OidcToken
 
 EMAIL = "robot@demo.iam.gserviceaccount.com"
 OIDC = {"service_account_email": EMAIL, "audience": "https://queue.example"}

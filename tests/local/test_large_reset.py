@@ -10,7 +10,7 @@ from datastore_support import Low, by, identifiers, where
 
 from fantasm_gcp.loader import CompositeIndex
 from fantasm_gcp.local.datastore import DatastoreServer
-from fantasm_gcp.local.datastore.schema import put_in_place
+from fantasm_gcp.local.datastore.storage.schema import put_in_place
 
 INDEX = CompositeIndex("K", (("a", False), ("b", True)), ancestor=False)
 LARGE = {"string_value": "x" * 1_000_000, "exclude_from_indexes": True}

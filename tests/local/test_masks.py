@@ -12,7 +12,7 @@ from google.api_core import exceptions
 from google.cloud.datastore_v1 import types
 
 from fantasm_gcp.local.datastore import DatastoreServer
-from fantasm_gcp.local.datastore.masks import check_mask, masked, overlay, split_path
+from fantasm_gcp.local.datastore.entity.masks import check_mask, masked, overlay, split_path
 from fantasm_gcp.local.rpc import RpcError
 
 Plain = dict[str, Any]

@@ -10,7 +10,7 @@ import pytest
 from tasks_support import LOCATION, QUEUE, app_engine_task, client_of
 
 from fantasm_gcp.local.tasks import Delivery, HttpDelivery, TasksServer, WsgiDelivery
-from fantasm_gcp.local.tasks.service_map import ServiceMap, parse_services
+from fantasm_gcp.local.tasks.configuration.service_map import ServiceMap, parse_services
 
 BASES = {
     "default": "http://127.0.0.1:1",

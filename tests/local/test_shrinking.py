@@ -9,7 +9,7 @@ import pytest
 from tasks_support import QUEUE, client_of, http_task
 
 from fantasm_gcp.local.tasks import TasksServer
-from fantasm_gcp.local.tasks.shrinking import shrink
+from fantasm_gcp.local.tasks.storage.shrinking import shrink
 
 LARGE = 18_000_000
 

@@ -8,8 +8,8 @@ import pytest
 from tasks_support import QUEUE, Client, Clock, app_engine_task, http_task, task_name
 
 from fantasm_gcp.local.tasks import Attempt, Delivery, Response, TasksServer
-from fantasm_gcp.local.tasks.http_target import DEFAULT_SCOPE
-from fantasm_gcp.local.tasks.tokens import OAuthToken, OidcToken, Token
+from fantasm_gcp.local.tasks.configuration.http_target import DEFAULT_SCOPE
+from fantasm_gcp.local.tasks.configuration.tokens import OAuthToken, OidcToken, Token
 
 
 @pytest.fixture

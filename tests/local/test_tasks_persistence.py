@@ -14,7 +14,7 @@ from tasks_support import LOCATION, QUEUE, Clock, client_of, http_task, refusal,
 import fantasm_gcp
 from fantasm_gcp.errors import SettingsError
 from fantasm_gcp.local.tasks import Response, TasksServer
-from fantasm_gcp.local.tasks.store import Store
+from fantasm_gcp.local.tasks.storage.store import Store
 
 CHILD = """
 import sys

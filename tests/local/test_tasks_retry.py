@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from fantasm_gcp.local.tasks.bucket import Bucket
-from fantasm_gcp.local.tasks.retry import RetryLaw
+from fantasm_gcp.local.tasks.configuration.retry import RetryLaw
+from fantasm_gcp.local.tasks.scheduling.bucket import Bucket
 from fantasm_gcp.local.tasks.times import SECOND, micros, seconds
 
 LONGEST = 315_576_000_000 * SECOND

@@ -23,8 +23,13 @@ from tasks_support import QUEUE, client_of, http_task
 from werkzeug.serving import make_server
 
 from fantasm_gcp.local.tasks import Delivery, HttpDelivery, TasksServer, WsgiDelivery
-from fantasm_gcp.local.tasks.certificate_pages import CERTIFICATES, DISCOVERY, KEYS, create_certificate_pages
-from fantasm_gcp.local.tasks.tokens import GOOGLE_ISSUER, Issuer, OAuthToken, OidcToken, Token
+from fantasm_gcp.local.tasks.configuration.tokens import GOOGLE_ISSUER, Issuer, OAuthToken, OidcToken, Token
+from fantasm_gcp.local.tasks.dispatching.certificate_pages import (
+    CERTIFICATES,
+    DISCOVERY,
+    KEYS,
+    create_certificate_pages,
+)
 
 EMAIL = "robot@demo.iam.gserviceaccount.com"
 AUDIENCE = "https://worker.example"

@@ -14,8 +14,8 @@ from datastore_support import Low, by, identifiers, plain, properties, value_of,
 from google.api_core import exceptions
 
 from fantasm_gcp.local.datastore import DatastoreServer
-from fantasm_gcp.local.datastore.committing import MAX_WAITING
-from fantasm_gcp.local.datastore.transactions import IDLE_LIFETIME, MAX_CHANGED_BYTES
+from fantasm_gcp.local.datastore.committing.committer import MAX_WAITING
+from fantasm_gcp.local.datastore.committing.transactions import IDLE_LIFETIME, MAX_CHANGED_BYTES
 
 START = 1_800_000_000.0
 PATIENCE = 30.0

@@ -20,10 +20,10 @@ from fantasm_gcp.local.dev.front import build_tasks_front
 from fantasm_gcp.local.http import Door
 from fantasm_gcp.local.rpc import LocalChannel
 from fantasm_gcp.local.tasks import TasksServer
-from fantasm_gcp.local.tasks.deliveries import Response
+from fantasm_gcp.local.tasks.configuration.tokens import Issuer
+from fantasm_gcp.local.tasks.dialects.version_beta3 import beta3_service
 from fantasm_gcp.local.tasks.routes import LOCATION_ROUTES, OPERATION_ROUTES, ROUTES, in_beta3
-from fantasm_gcp.local.tasks.tokens import Issuer
-from fantasm_gcp.local.tasks.version_beta3 import beta3_service
+from fantasm_gcp.local.tasks.scheduling.deliveries import Response
 
 LOCATION = "projects/local/locations/here"
 QUEUE = f"{LOCATION}/queues/work"

@@ -19,20 +19,16 @@ from typing import Any
 import grpc
 
 from fantasm_gcp.loader import CompositeIndex
-from fantasm_gcp.local.datastore import messages
-from fantasm_gcp.local.datastore.aggregates import aggregate, check_aggregations
-from fantasm_gcp.local.datastore.committing import LOCK_SECONDS, Committer
-from fantasm_gcp.local.datastore.composites import declare
-from fantasm_gcp.local.datastore.cursors import read_cursor
-from fantasm_gcp.local.datastore.explain import (
-    aggregated_names,
-    explains_only,
-    fill_aggregation_stats,
-    fill_query_stats,
+from fantasm_gcp.local.datastore.committing.committer import LOCK_SECONDS, Committer
+from fantasm_gcp.local.datastore.committing.transactions import (
+    Transaction,
+    Transactions,
+    check_identifier,
+    contention,
 )
-from fantasm_gcp.local.datastore.gql import structured_aggregation, structured_query
-from fantasm_gcp.local.datastore.indexes import require_index
-from fantasm_gcp.local.datastore.keys import (
+from fantasm_gcp.local.datastore.committing.writing import allocate_id
+from fantasm_gcp.local.datastore.entity import messages
+from fantasm_gcp.local.datastore.entity.keys import (
     Partition,
     check_path,
     check_request_names,
@@ -40,22 +36,26 @@ from fantasm_gcp.local.datastore.keys import (
     fill_partition,
     resolve_partition,
 )
-from fantasm_gcp.local.datastore.masks import KEY_NAME, mask_of, masked
-from fantasm_gcp.local.datastore.messages import invalid, set_time
-from fantasm_gcp.local.datastore.metadata import METADATA_KINDS
-from fantasm_gcp.local.datastore.moments import Moments
-from fantasm_gcp.local.datastore.query import Query, parse_query
-from fantasm_gcp.local.datastore.query_rules import check_aggregated
-from fantasm_gcp.local.datastore.results import fill_batch
-from fantasm_gcp.local.datastore.store import Store
-from fantasm_gcp.local.datastore.transactions import (
-    Transaction,
-    Transactions,
-    check_identifier,
-    contention,
+from fantasm_gcp.local.datastore.entity.masks import KEY_NAME, mask_of, masked
+from fantasm_gcp.local.datastore.entity.messages import invalid, set_time
+from fantasm_gcp.local.datastore.gql import structured_aggregation, structured_query
+from fantasm_gcp.local.datastore.querying.aggregates import aggregate, check_aggregations
+from fantasm_gcp.local.datastore.querying.cursors import read_cursor
+from fantasm_gcp.local.datastore.querying.explain import (
+    aggregated_names,
+    explains_only,
+    fill_aggregation_stats,
+    fill_query_stats,
 )
-from fantasm_gcp.local.datastore.watching import watched
-from fantasm_gcp.local.datastore.writing import allocate_id
+from fantasm_gcp.local.datastore.querying.indexes import require_index
+from fantasm_gcp.local.datastore.querying.metadata import METADATA_KINDS
+from fantasm_gcp.local.datastore.querying.query import Query, parse_query
+from fantasm_gcp.local.datastore.querying.query_rules import check_aggregated
+from fantasm_gcp.local.datastore.querying.results import fill_batch
+from fantasm_gcp.local.datastore.querying.watching import watched
+from fantasm_gcp.local.datastore.storage.composites import declare
+from fantasm_gcp.local.datastore.storage.moments import Moments
+from fantasm_gcp.local.datastore.storage.store import Store
 from fantasm_gcp.local.rpc import Method, RpcError, Service
 
 log = logging.getLogger("fantasm_gcp.local.datastore")
@@ -74,9 +74,9 @@ class DatastoreServer:
     and sets times of entities and the expiry of transactions. Every acknowledged commit outlives the death
     of the process (not always that of the machine). Safe to use from any number of threads.
 
-    ``pessimistic`` chooses the database's concurrency mode, see ``transactions``; production has both. A
-    commit then waits for up to ``lock_seconds`` for transactions that have read what it writes, so these
-    must end in other threads.
+    ``pessimistic`` chooses the database's concurrency mode, see ``committing.transactions``; production has
+    both. A commit then waits for up to ``lock_seconds`` for transactions that have read what it writes, so
+    these must end in other threads.
 
     ``indexes`` are the declared composite indexes: they are built now, kept up to date, and walked by the
     queries they serve. A query that neither they nor the built-in ones serve is refused, unless

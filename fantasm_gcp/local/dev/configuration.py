@@ -13,8 +13,8 @@ from fantasm_gcp.core.definition import Definitions
 from fantasm_gcp.errors import DefinitionError, Problem
 from fantasm_gcp.loader import CompositeIndex, IndexFile, load_indexes, load_queues
 from fantasm_gcp.local.dev.opening import OpenError
-from fantasm_gcp.local.tasks.queue_yaml import build_default_queues, build_queues, name_queues
-from fantasm_gcp.local.tasks.service_map import parse_services
+from fantasm_gcp.local.tasks.configuration.queue_yaml import build_default_queues, build_queues, name_queues
+from fantasm_gcp.local.tasks.configuration.service_map import parse_services
 
 log = logging.getLogger("fantasm_gcp.local.datastore")
 

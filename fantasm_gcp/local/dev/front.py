@@ -27,13 +27,13 @@ from fantasm_gcp.local.pages.blueprint import DATASTORE_LINKS, TASKS_LINKS
 from fantasm_gcp.local.pages.guard import NOT_LOCAL, Guard
 from fantasm_gcp.local.rpc import RpcError
 from fantasm_gcp.local.tasks import TasksServer
-from fantasm_gcp.local.tasks.certificate_pages import CERTIFICATES, create_certificate_pages
-from fantasm_gcp.local.tasks.firebase import FIREBASE_ROUTES, firebase_service
+from fantasm_gcp.local.tasks.configuration.service_map import ServiceMap
+from fantasm_gcp.local.tasks.configuration.tokens import Issuer
+from fantasm_gcp.local.tasks.dialects.firebase import FIREBASE_ROUTES, firebase_service
+from fantasm_gcp.local.tasks.dialects.version_beta3 import beta3_service
+from fantasm_gcp.local.tasks.dispatching.certificate_pages import CERTIFICATES, create_certificate_pages
 from fantasm_gcp.local.tasks.routes import BUFFER_ROUTES, LOCATION_ROUTES, OPERATION_ROUTES, in_beta3
 from fantasm_gcp.local.tasks.routes import ROUTES as TASKS_ROUTES
-from fantasm_gcp.local.tasks.service_map import ServiceMap
-from fantasm_gcp.local.tasks.tokens import Issuer
-from fantasm_gcp.local.tasks.version_beta3 import beta3_service
 
 log = logging.getLogger("fantasm_gcp.local.datastore")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fantasm_gcp.errors import FantasmError
 from fantasm_gcp.loader import CompositeIndex
-from fantasm_gcp.local.tasks.tokens import GOOGLE_ISSUER
+from fantasm_gcp.local.tasks.configuration.tokens import GOOGLE_ISSUER
 
 HOST = "127.0.0.1"
 """Where everything listens unless another address is asked for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from fantasm_gcp.local.tasks import Deliver, Delivery, Response
-from fantasm_gcp.local.tasks.service_map import ServiceMap
+from fantasm_gcp.local.tasks.configuration.service_map import ServiceMap
 
 
 class Routing:

@@ -12,7 +12,7 @@ import grpc
 
 from fantasm_gcp.errors import SettingsError
 from fantasm_gcp.local.datastore import DatastoreServer
-from fantasm_gcp.local.datastore.committing import MAX_WAITING
+from fantasm_gcp.local.datastore.committing.committer import MAX_WAITING
 from fantasm_gcp.local.dev.configuration import StartQueues
 from fantasm_gcp.local.dev.front import build_datastore_front, build_tasks_front
 from fantasm_gcp.local.dev.opening import HOST, OpenError, Opening
@@ -21,9 +21,9 @@ from fantasm_gcp.local.http import Door
 from fantasm_gcp.local.http.application import Wsgi
 from fantasm_gcp.local.rpc import WORKERS, LocalChannel, Service, serve
 from fantasm_gcp.local.tasks import Deliver, Dispatcher, TasksServer
-from fantasm_gcp.local.tasks.queue_yaml import QUEUE_YAML_TOMBSTONE
-from fantasm_gcp.local.tasks.tokens import Issuer
-from fantasm_gcp.local.tasks.version_beta3 import beta3_service
+from fantasm_gcp.local.tasks.configuration.queue_yaml import QUEUE_YAML_TOMBSTONE
+from fantasm_gcp.local.tasks.configuration.tokens import Issuer
+from fantasm_gcp.local.tasks.dialects.version_beta3 import beta3_service
 
 DATASTORE_FILE = "datastore.sqlite"
 TASKS_FILE = "tasks.sqlite"

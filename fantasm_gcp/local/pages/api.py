@@ -47,8 +47,8 @@ from fantasm_gcp.local.pages.actions import Action, explained
 from fantasm_gcp.local.pages.arguments import read_json
 from fantasm_gcp.local.pages.names import resolve_queue, resolve_task
 from fantasm_gcp.local.tasks import TasksServer
-from fantasm_gcp.local.tasks.faults import Fault
 from fantasm_gcp.local.tasks.looking import QueueSnapshot, TaskSnapshot
+from fantasm_gcp.local.tasks.scheduling.faults import Fault
 
 TASKS = 100
 """Tasks in one answer."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fantasm_gcp.local.datastore.messages import (
+from fantasm_gcp.local.datastore.entity.messages import (
     LookupRequest,
     Query,
     RunAggregationQueryRequest,

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
-from fantasm_gcp.local.datastore.messages import Key
+from fantasm_gcp.local.datastore.entity.messages import Key
 from fantasm_gcp.local.pages.wording import visible
 
 SHOWN_CHARACTERS: Final = 65_536

@@ -10,7 +10,7 @@ from flask import Response, url_for
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fantasm_gcp.core.moments import iso
-from fantasm_gcp.local.datastore.keys import is_reserved
+from fantasm_gcp.local.datastore.entity.keys import is_reserved
 from fantasm_gcp.local.pages import entity_words, names, wording
 
 HEADERS: Final = {

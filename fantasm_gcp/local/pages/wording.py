@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from fantasm_gcp.local.tasks.recent import EndedAttempt
-from fantasm_gcp.local.tasks.request_rules import METHODS
+from fantasm_gcp.local.tasks.configuration.request_rules import METHODS
+from fantasm_gcp.local.tasks.scheduling.recent import EndedAttempt
 
 SHOWN_BYTES = 4096
 """Of a body, on a page; the whole is a download."""

@@ -5,12 +5,12 @@ them in threads, :class:`HttpDelivery` over HTTP, :class:`WsgiDelivery` into an 
 test leaves the dispatcher out, gives the server a clock of its own, and leases and finishes attempts itself.
 """
 
-from fantasm_gcp.local.tasks.deliveries import Attempt, Deliver, Delivery, Response
-from fantasm_gcp.local.tasks.dispatch import Dispatcher
-from fantasm_gcp.local.tasks.http_delivery import HttpDelivery
-from fantasm_gcp.local.tasks.schedule import Outcome
+from fantasm_gcp.local.tasks.dispatching.dispatch import Dispatcher
+from fantasm_gcp.local.tasks.dispatching.http_delivery import HttpDelivery
+from fantasm_gcp.local.tasks.dispatching.wsgi_delivery import WsgiDelivery
+from fantasm_gcp.local.tasks.scheduling.deliveries import Attempt, Deliver, Delivery, Response
+from fantasm_gcp.local.tasks.scheduling.schedule import Outcome
 from fantasm_gcp.local.tasks.server import TasksServer
-from fantasm_gcp.local.tasks.wsgi_delivery import WsgiDelivery
 
 __all__ = [
     "Attempt",

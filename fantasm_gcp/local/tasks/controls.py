@@ -8,13 +8,13 @@ import time
 from typing import Any
 
 from fantasm_gcp.local.tasks import messages
-from fantasm_gcp.local.tasks.faults import Fault, SetFault
+from fantasm_gcp.local.tasks.configuration.queue_config import check_queue, complete_queue
 from fantasm_gcp.local.tasks.looking import Looking
+from fantasm_gcp.local.tasks.methods.queue_methods import QueueMethods
 from fantasm_gcp.local.tasks.names import parse_queue, parse_task
-from fantasm_gcp.local.tasks.queue_config import check_queue, complete_queue
-from fantasm_gcp.local.tasks.queue_methods import QueueMethods
-from fantasm_gcp.local.tasks.schedule import Schedule
-from fantasm_gcp.local.tasks.state import State
+from fantasm_gcp.local.tasks.scheduling.faults import Fault, SetFault
+from fantasm_gcp.local.tasks.scheduling.schedule import Schedule
+from fantasm_gcp.local.tasks.scheduling.state import State
 from fantasm_gcp.local.tasks.times import micros
 
 MOST_TIMES = 100

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fantasm_gcp.local.tasks.deliveries import Attempt
 from fantasm_gcp.local.tasks.messages import Task
-from fantasm_gcp.local.tasks.recent import EndedAttempt
-from fantasm_gcp.local.tasks.schedule import Schedule
-from fantasm_gcp.local.tasks.state import LiveQueue, State
-from fantasm_gcp.local.tasks.store import UNANSWERED, TaskRow
-from fantasm_gcp.local.tasks.task_methods import TaskMethods
+from fantasm_gcp.local.tasks.methods.task_methods import TaskMethods
+from fantasm_gcp.local.tasks.scheduling.deliveries import Attempt
+from fantasm_gcp.local.tasks.scheduling.recent import EndedAttempt
+from fantasm_gcp.local.tasks.scheduling.schedule import Schedule
+from fantasm_gcp.local.tasks.scheduling.state import LiveQueue, State
+from fantasm_gcp.local.tasks.storage.store import UNANSWERED, TaskRow
 from fantasm_gcp.local.tasks.times import seconds
 
 _MOST_BYTES = 8 * 1024 * 1024  # of tasks in one answer, their bodies included

@@ -12,16 +12,16 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from fantasm_gcp.local.rpc import Method, Service
 from fantasm_gcp.local.tasks import messages, refusals
-from fantasm_gcp.local.tasks.batch_methods import BatchMethods
-from fantasm_gcp.local.tasks.buffer_task import buffer_methods
-from fantasm_gcp.local.tasks.call_timeout import check_timeout
+from fantasm_gcp.local.tasks.configuration.queue_config import QueueDefaults
 from fantasm_gcp.local.tasks.controls import Controls
-from fantasm_gcp.local.tasks.deliveries import Attempt, Response
-from fantasm_gcp.local.tasks.locations import LocationMethods
-from fantasm_gcp.local.tasks.operations import Operations
-from fantasm_gcp.local.tasks.queue_config import QueueDefaults
-from fantasm_gcp.local.tasks.schedule import Outcome, Schedule
-from fantasm_gcp.local.tasks.state import State
+from fantasm_gcp.local.tasks.methods.batch_methods import BatchMethods
+from fantasm_gcp.local.tasks.methods.buffer_task import buffer_methods
+from fantasm_gcp.local.tasks.methods.call_timeout import check_timeout
+from fantasm_gcp.local.tasks.methods.locations import LocationMethods
+from fantasm_gcp.local.tasks.methods.operations import Operations
+from fantasm_gcp.local.tasks.scheduling.deliveries import Attempt, Response
+from fantasm_gcp.local.tasks.scheduling.schedule import Outcome, Schedule
+from fantasm_gcp.local.tasks.scheduling.state import State
 from fantasm_gcp.local.tasks.times import SECOND, seconds
 
 SERVICE_NAME = "google.cloud.tasks.v2.CloudTasks"
@@ -36,17 +36,16 @@ class TasksServer(Controls):
     ``service`` is what :func:`fantasm_gcp.local.rpc.serve` and ``LocalChannel`` take, ``locations`` and
     ``operations`` others, which clients call at the same address, and ``buffering`` one more, which the real
     service has over HTTP only. The server itself never sends anything: a
-    :class:`~fantasm_gcp.local.tasks.dispatch.Dispatcher`, or a test, leases attempts, delivers them and
-    finishes them. Its only notion of time is ``clock``, which :meth:`advance` moves ahead; times are seconds
-    of the epoch.
+    :class:`~fantasm_gcp.local.tasks.Dispatcher`, or a test, leases attempts, delivers them and finishes them.
+    Its only notion of time is ``clock``, which :meth:`advance` moves ahead; times are seconds of the epoch.
 
-    It differs from the real service in this: tokens are signed by
-    :class:`~fantasm_gcp.local.tasks.tokens.Issuer`, for any service account; IAM and CMEK are UNIMPLEMENTED;
-    purging and deleting take effect at once; there is no system throttling. The last: the real service
-    lowers the rate of a queue, by how much it does not say, when an App Engine target answers 503, an HTTP
-    target 429 or 503, or many attempts fail, and lets a queue that is new or was idle begin slowly; here a
-    queue has the rate that it was given. What it says of ``Retry-After`` is done: with 429 or 503 of an HTTP
-    target the header puts off the next attempt at that task, by an hour at most.
+    It differs from the real service in this: tokens are signed by an
+    :class:`~fantasm_gcp.local.tasks.configuration.tokens.Issuer`, for any service account; IAM and CMEK are
+    UNIMPLEMENTED; purging and deleting take effect at once; there is no system throttling. The last: the real
+    service lowers the rate of a queue, by how much it does not say, when an App Engine target answers 503, an
+    HTTP target 429 or 503, or many attempts fail, and lets a queue that is new or was idle begin slowly; here
+    a queue has the rate that it was given. What it says of ``Retry-After`` is done: with 429 or 503 of an
+    HTTP target the header puts off the next attempt at that task, by an hour at most.
     """
 
     def __init__(

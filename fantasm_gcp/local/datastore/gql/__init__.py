@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from fantasm_gcp.local.datastore.entity.keys import resolve_partition
+from fantasm_gcp.local.datastore.entity.messages import AggregationQuery, Query, invalid
 from fantasm_gcp.local.datastore.gql.bindings import Bindings
 from fantasm_gcp.local.datastore.gql.parser import parse_statement
 from fantasm_gcp.local.datastore.gql.structured import fill_aggregation_query, fill_query
 from fantasm_gcp.local.datastore.gql.syntax import Aggregate
-from fantasm_gcp.local.datastore.keys import resolve_partition
-from fantasm_gcp.local.datastore.messages import AggregationQuery, Query, invalid
 
 __all__ = ["read_gql", "read_gql_aggregation", "structured_aggregation", "structured_query"]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from fantasm_gcp.local.datastore.entity.keys import is_reserved
+from fantasm_gcp.local.datastore.entity.messages import invalid
 from fantasm_gcp.local.datastore.gql.lexer import Token
 from fantasm_gcp.local.datastore.gql.syntax import Literal, Site
-from fantasm_gcp.local.datastore.keys import is_reserved
-from fantasm_gcp.local.datastore.messages import invalid
 
 _NAME = re.compile(r"[A-Za-z0-9_$\x80-\U0010ffff]+")
 _MOST_DIGITS = 9

@@ -5,10 +5,10 @@ Open parentheses are kept in a list, not on the interpreter's stack: no text, ho
 
 from __future__ import annotations
 
+from fantasm_gcp.local.datastore.entity.messages import invalid
 from fantasm_gcp.local.datastore.gql.lexer import NAME, QUOTED_NAME, Lexer, Token
 from fantasm_gcp.local.datastore.gql.literals import BEGINS_VALUE, VALUE, read_name, read_operand
 from fantasm_gcp.local.datastore.gql.syntax import Compound, Condition, Name, Where
-from fantasm_gcp.local.datastore.messages import invalid
 
 MAX_PARENTHESES = 1000
 MAX_COMPOUNDS = 100

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, NoReturn
 
-from fantasm_gcp.local.datastore.messages import invalid
+from fantasm_gcp.local.datastore.entity.messages import invalid
 
 MAX_TOKENS = 50_000
 """More words than any query can use: a filter has at most 30 alternatives. Longer text is refused unread."""

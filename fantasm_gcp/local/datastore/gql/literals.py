@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from fantasm_gcp.local.datastore.entity.messages import Value, invalid, set_time
 from fantasm_gcp.local.datastore.gql.lexer import (
     DOUBLE,
     INTEGER,
@@ -19,7 +20,6 @@ from fantasm_gcp.local.datastore.gql.lexer import (
     unquote,
 )
 from fantasm_gcp.local.datastore.gql.syntax import ArrayLiteral, KeyLiteral, Literal, Operand, Site
-from fantasm_gcp.local.datastore.messages import Value, invalid, set_time
 from fantasm_gcp.local.rpc import RpcError
 
 _INTEGERS = range(-(1 << 63), 1 << 63)

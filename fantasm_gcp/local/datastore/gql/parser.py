@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fantasm_gcp.local.datastore.entity.messages import invalid
 from fantasm_gcp.local.datastore.gql.conditions import read_property, read_where
 from fantasm_gcp.local.datastore.gql.lexer import END, INTEGER, NAME, QUOTED_NAME, SITE, Lexer
 from fantasm_gcp.local.datastore.gql.literals import read_integer, read_name
@@ -14,7 +15,6 @@ from fantasm_gcp.local.datastore.gql.syntax import (
     Site,
     Where,
 )
-from fantasm_gcp.local.datastore.messages import invalid
 
 _AGGREGATORS = ("COUNT", "COUNT_UP_TO", "SUM", "AVG")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fantasm_gcp.local.datastore.entity.keys import Partition
+from fantasm_gcp.local.datastore.entity.messages import invalid
 from fantasm_gcp.local.datastore.gql.bindings import Bindings
 from fantasm_gcp.local.datastore.gql.syntax import (
     Aggregate,
@@ -17,8 +19,6 @@ from fantasm_gcp.local.datastore.gql.syntax import (
     Site,
     Where,
 )
-from fantasm_gcp.local.datastore.keys import Partition
-from fantasm_gcp.local.datastore.messages import invalid
 
 _ASCENDING, _DESCENDING = 1, 2
 

@@ -1,0 +1,1 @@
+"""Commits: mutations applied as one, and the transactions that they end."""

@@ -1,0 +1,1 @@
+"""Queries: what they may ask, which index serves them, and the results."""

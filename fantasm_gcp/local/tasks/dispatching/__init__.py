@@ -1,0 +1,1 @@
+"""Carrying out attempts: over HTTP, or into an application of this process."""

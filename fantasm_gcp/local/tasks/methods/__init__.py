@@ -1,0 +1,1 @@
+"""The methods of the API: queues, tasks, batches, operations, locations."""

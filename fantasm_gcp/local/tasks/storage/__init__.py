@@ -1,0 +1,1 @@
+"""The SQLite file: queues, tasks and names that stay taken."""
