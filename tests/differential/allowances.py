@@ -6,6 +6,7 @@ given an operation and both replies and says whether their difference is the fau
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -81,6 +82,37 @@ def nothing_was_written(operation: Operation, ours: Reply, theirs: Reply) -> boo
     if ours.status != "ABORTED" or theirs.status != "OK" or operation.method != "Commit":
         return False
     return all(result.conflict_detected for result in theirs.message.mutation_results)
+
+
+def shown_though_missing(operation: Operation, ours: Reply, theirs: Reply) -> bool:
+    """Excuses what is found by a query that projects a property by which it sorts after the key."""
+    if not ours.status == theirs.status == "OK":
+        return False
+    query = operation.fields.get("query", {})
+    sorted_by = [order["property"]["name"] for order in query.get("order", ())]
+    after = sorted_by[sorted_by.index("__key__") + 1 :] if "__key__" in sorted_by else []
+    shown = {projected["property"]["name"] for projected in query.get("projection", ())}
+    text = operation.fields.get("gql_query", {}).get("query_string", "")
+    after += re.findall(r"`(\w+)`", text.partition(" ORDER BY ")[2].partition("__key__")[2])
+    shown |= set(re.findall(r"`(\w+)`", text.partition(" FROM ")[0]))
+    return not shown.isdisjoint(after)
+
+
+def rows_of_a_compared_array(operation: Operation, ours: Reply, theirs: Reply) -> bool:
+    """Excuses a projection for the same rows several times, where it is not sorted by an order."""
+    query = operation.fields.get("query", {})
+    if not (ours.status == theirs.status == "OK" and query.get("projection") and query.get("filter")):
+        return False
+    found = [
+        {each.entity.SerializeToString(deterministic=True) for each in reply.message.batch.entity_results}
+        for reply in (ours, theirs)
+    ]
+    return len(found[0]) == len(found[1]) < len(theirs.message.batch.entity_results)
+
+
+def base_of_nothing(operation: Operation, ours: Reply, theirs: Reply) -> bool:
+    """Excuses that a version which a conflict reported of no entity is a base of none."""
+    return theirs.status == "OK" and ours.details.startswith("the stored version (0) does not match")
 
 
 def without_stamps_of_keys(operation: Operation, answer: Answer) -> Answer:

@@ -163,7 +163,7 @@ class Generator:
         for _ in range(self._chance.randint(0, 2)):
             self._read_in({"transaction": transaction})
         self._finish(transaction)
-        if situation.may("wrong transactions", 0.15):
+        if situation.may("transactions that end twice", 0.15):
             self._finish(transaction)
 
     def _finish(self, transaction: Earlier) -> None:

@@ -58,6 +58,7 @@ FEATURES = frozenset(SCALARS) | {
     "supplementary characters",
     "too big",
     "transactions",
+    "transactions that end twice",
     "transforms",
     "transforms of unindexed values",
     "unsorted projections",

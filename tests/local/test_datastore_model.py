@@ -135,8 +135,9 @@ def expected(
 ) -> list[Any]:
     """Names of the results in order."""
     implied = sorted({p for part in alternatives for p, op, _ in part if op != "EQUAL" and p != "__key__"})
+    compared = ["__key__"] if any(p == "__key__" for part in alternatives for p, _, _ in part) else []
     full = list(orders)
-    for prop in (*implied, *sorted(unfold), "__key__"):
+    for prop in (*implied, *compared, *sorted(unfold), "__key__"):
         if prop not in [order.lstrip("-") for order in full]:
             full.append(prop)
     found: list[tuple[Any, Any]] = []

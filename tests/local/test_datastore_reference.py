@@ -533,3 +533,15 @@ def test_ids_are_never_given_twice(tmp_path: Path) -> None:
             seen += [key.path[-1].id for key in allocated] + [r.key.path[-1].id for r in results]
         server.close()
     assert 40 == len(set(seen))
+
+
+def test_a_compared_key_sorts_before_what_is_projected(low: Low) -> None:
+    """The API leaves the order of such a query open, the emulators agree."""
+    for number in (1, 2, 3):
+        low.put("K", number, p=-number, q=0)
+    shown = {"projection": properties("p")}
+    below = where("__key__", "LESS_THAN", {"key_value": low.key("K", 9)})
+
+    assert [3, 2, 1] == identifiers(low.query("K", **shown))
+    assert [1, 2, 3] == identifiers(low.query("K", filter=below, **shown))
+    assert [2] == identifiers(low.query("K", filter=below, offset=1, limit={"value": 1}, **shown))

@@ -63,3 +63,14 @@ def test_a_log_that_is_left_is_never_taken_for_that_of_the_new_file(tmp_path: Pa
     (tmp_path / "old-wal").unlink()
     assert put_in_place(str(tmp_path / "new"), str(tmp_path / "old"))
     assert {"old": "new"} == {left.name: left.read_text() for left in tmp_path.iterdir()}
+
+
+def test_the_name_that_means_memory_to_sqlite_makes_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller who knows it has entities in memory, and no file of that name."""
+    monkeypatch.chdir(tmp_path)
+    server = DatastoreServer(":memory:")
+    Low(DatastoreBackend("local-inprocess", "", server=server, namespace="")).put("K", 1, p=1)
+    server.close()
+    assert [] == list(tmp_path.iterdir())

@@ -1,7 +1,8 @@
 """A query as a value: what it keeps, how it sorts, and where an entity stands in its results.
 
 Results are sorted by the query's orders, then by the properties of inequality filters that have no order of
-their own, then by key, ascending. Every result has a position, the joined encodings of what it sorts by, so
+their own, then by key, ascending; projected properties that have none sort before the key, unless a filter
+compares it. Every result has a position, the joined encodings of what it sorts by, so
 that positions compare as bytes and a cursor is a position.
 
 An entity with several values of a sorted property stands once, at the smallest of those that meet the filter
@@ -244,7 +245,8 @@ def _orders(
     orders = dict(asked)
     unsorted = sorted({name for part in alternatives for name in part.ranges})
     implied = unsorted if orders else [*distinct, *unsorted]
-    for name in (*implied, *exploded):
+    compared = any(part.compares_key for part in alternatives)
+    for name in (*implied, *([KEY_NAME] if compared else []), *exploded):
         orders.setdefault(name, False)
     orders.setdefault(KEY_NAME, False)
     return tuple(orders.items())

@@ -25,7 +25,7 @@ from fantasm_gcp.local.datastore.entity.masks import KEY_NAME
 from fantasm_gcp.local.datastore.entity.values import END_OF_PATH, first_value, invert
 from fantasm_gcp.local.datastore.querying.filters import EVERYTHING, Conjunction, Range
 from fantasm_gcp.local.datastore.querying.index_walk import Reached, Walk, find_walk, joint_equalities
-from fantasm_gcp.local.datastore.querying.query import Query, Row
+from fantasm_gcp.local.datastore.querying.query import BY_KEY, Query, Row
 from fantasm_gcp.local.datastore.storage.store import KIND_LIST, Store
 
 AFTER_GROUP = b"\xff"
@@ -115,6 +115,8 @@ class Scanner:
             return (Row(self._key_position(path), path, ()) for path in self._paths_by_key())
         if self.follows_index:
             return self._walk()
+        if self._query.orders[0] == BY_KEY:
+            return (row for path in self._paths_by_key() for row in self._read(path))
         few = self._few()
         if few is not None or self._query.orders[0][0] == KEY_NAME:
             paths = self._paths_by_key() if few is None else few

@@ -77,7 +77,7 @@ class Store:
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
         self.composites: Mapping[str, tuple[CompositeIndex, ...]] = {}
         self.most_past_bytes = MOST_PAST_BYTES
-        self._name = IN_MEMORY if path is None else os.path.realpath(path)
+        self._name = IN_MEMORY if path in (None, IN_MEMORY) else os.path.realpath(path)
         self._db = open_database(self._name)
         try:
             self._forget()

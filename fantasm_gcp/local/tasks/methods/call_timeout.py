@@ -8,9 +8,8 @@ from fantasm_gcp.local.tasks import refusals
 from fantasm_gcp.local.tasks.times import micros, render_pacific
 
 _LONGEST: Final = 30.0
-_SLACK: Final = (
-    0.1  # seconds: gRPC rounds a timeout up on its way, and a caller with 30 s is within the limit
-)
+_SLACK: Final = 0.1
+"""Seconds. gRPC rounds a timeout up on its way, and a caller with 30 s is within the limit."""
 
 
 def check_timeout(timeout: float, now: int) -> None:

@@ -25,7 +25,7 @@ _MOST_DEPTH: Final = 50
 
 _TOKEN = re.compile(
     r"""(?P<skipped>\s+|--[^\n]*)
-      | (?P<quoted>"(?:[^"\\]|\\.)*+")
+      | (?P<quoted>"(?:[^"\\]|\\.)*")
       | (?P<mark><=|>=|!=|[<>=:()])
       | (?P<word>-?[^\s"<>=!:()-][^\s"<>=!:()]*|-)""",
     re.VERBOSE | re.DOTALL,
